@@ -1,0 +1,123 @@
+import type { IncomingMessage, ServerResponse } from "node:http";
+import type { Request, RequestHandler, Response } from "express";
+import type { Exchange } from "../engine/exchange.js";
+import type { DefaultData, Session } from "../engine/session.js";
+import type { Sessions } from "../engine/sessions.js";
+import { ConfigurationError, InvalidArgumentError } from "../errors.js";
+import { HeldResponse, type HoldingMethods, holdResponses } from "./held-response.js";
+import { NodeRequest } from "./node-request.js";
+
+declare global {
+  namespace Express {
+    interface Request {
+      /** The session of this request. Type its data by augmenting `SessionData` of "holdfast". */
+      readonly session: Session<DefaultData>;
+    }
+  }
+}
+
+/**
+ * Middleware for Express 4 and 5: `req.session`, stored before the response's headers leave. A store that fails goes to
+ * `next(error)`, whose `status` is 503.
+ */
+export function expressSessions<Data extends object>(sessions: Sessions<Data>): RequestHandler {
+  return (req, res, next) => {
+    const bound = bindings.get(req);
+    if (bound !== undefined) return next(bound.sessions === sessions ? undefined : twoSessions());
+    try {
+      const begin = (exchange: Exchange<Data>) => {
+        bindings.set(req, {
+          sessions,
+          exchange,
+          held: new HeldResponse(res, install(req, res), exchange, next),
+        });
+        next();
+      };
+      const opened = sessions.open(new ExpressRequest(req));
+      if (opened instanceof Promise) opened.then(begin, next);
+      else begin(opened);
+    } catch (error) {
+      next(error);
+    }
+  };
+}
+
+class ExpressRequest extends NodeRequest {
+  readonly #req: Request;
+
+  constructor(req: Request) {
+    super(req);
+    this.#req = req;
+  }
+
+  /** Express knows which proxies it trusts. */
+  override get encrypted(): boolean {
+    return this.#req.secure;
+  }
+}
+
+interface Binding {
+  readonly sessions: Sessions<any>;
+  readonly exchange: Exchange<any>;
+  readonly held: HeldResponse;
+}
+
+const bindings = new WeakMap<IncomingMessage, Binding>();
+
+/** By the prototype that a response has here: the methods that it had before the holding ones were put over them. */
+const installed = new WeakMap<object, HoldingMethods>();
+
+/**
+ * Express gives the requests and responses of an application prototypes of the application's. `req.session` and the holding
+ * methods go there, once: own properties on each request would cost more than all the rest (DESIGN part 8).
+ */
+function install(req: Request, res: Response): HoldingMethods {
+  const direct = Object.getPrototypeOf(res);
+  let methods = installed.get(direct);
+  if (methods === undefined) {
+    const [requests, responses] = [applicationPrototype(req), applicationPrototype(res)];
+    methods = installed.get(responses);
+    if (methods === undefined) {
+      methods = holdResponses(responses as ServerResponse, (response) => bindings.get(response.req)?.held);
+      Object.defineProperty(requests, "session", sessionProperty);
+      installed.set(responses, methods);
+    }
+    installed.set(direct, methods);
+  }
+  return methods;
+}
+
+/** The outermost application's prototype, so that a mounted application's session outlives the mounted part. */
+function applicationPrototype(object: object): object {
+  let found: object | undefined;
+  for (let p = Object.getPrototypeOf(object); p !== null; p = Object.getPrototypeOf(p)) {
+    if (Object.hasOwn(p, "app")) found = p;
+  }
+  if (found === undefined)
+    throw new ConfigurationError("expressSessions", "the request does not come from Express");
+  return found;
+}
+
+const sessionProperty: PropertyDescriptor & ThisType<IncomingMessage> = {
+  configurable: true,
+  get() {
+    return bindings.get(this)?.exchange.session;
+  },
+  set(value) {
+    if (bindings.has(this)) {
+      throw new InvalidArgumentError(
+        "req.session can't be assigned. Use `await req.session.destroy()` to end the session, and `req.session.data = …` to " +
+          "replace its data.",
+      );
+    }
+    // Without this middleware, it is a property like any other.
+    Object.defineProperty(this, "session", { value, configurable: true, enumerable: true, writable: true });
+  },
+};
+
+function twoSessions(): ConfigurationError {
+  return new ConfigurationError(
+    "expressSessions",
+    "this request has the session of another createSessions() already. Mount each on paths of its own.",
+  );
+}

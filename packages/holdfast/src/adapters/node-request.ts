@@ -1,0 +1,24 @@
+import type { IncomingMessage } from "node:http";
+import type { SessionRequest } from "../engine/request.js";
+
+/** A request of `node:http` or a framework on it, as the engine reads it. */
+export class NodeRequest implements SessionRequest {
+  readonly #request: IncomingMessage;
+
+  constructor(request: IncomingMessage) {
+    this.#request = request;
+  }
+
+  header(name: string): string | undefined {
+    const value = this.#request.headers[name];
+    return Array.isArray(value) ? value.join(", ") : value;
+  }
+
+  get encrypted(): boolean {
+    return (this.#request.socket as { encrypted?: boolean }).encrypted === true;
+  }
+
+  get remoteAddress(): string | undefined {
+    return this.#request.socket.remoteAddress;
+  }
+}

@@ -1,0 +1,315 @@
+import { Buffer } from "node:buffer";
+import { InvalidArgumentError, PayloadTooLargeError } from "../errors.js";
+import type { StoreRecord } from "../stores/contract.js";
+import type { SessionCookie } from "../token/cookie.js";
+import { newToken, sessionIdOf } from "../token/token.js";
+import { describeClient } from "./client.js";
+import { isPlainObject } from "./codec.js";
+import type { Engine } from "./engine.js";
+import { Flash } from "./flash.js";
+import type { LiveSession } from "./follow.js";
+import { mergeData, replaceContents } from "./merge.js";
+import { encodeSession, type SessionMeta } from "./record.js";
+import type { SessionRequest } from "./request.js";
+
+type PlainObject = Record<string, unknown>;
+
+const SETTLED = Promise.resolve();
+
+/** How a request's token stands to the session that it led to. */
+export type TokenStanding =
+  /** No token came, or none that led to a session: the session is new. */
+  | "none"
+  /** The session's own token. */
+  | "current"
+  /** The session's own token, signed by an older secret. */
+  | "signed-by-older-key"
+  /** A token that a renewal replaced a moment ago: the browser has the new one, or is about to get it. */
+  | "in-grace"
+  /** A token whose renewal never reached the browser: it needs yet another one. */
+  | "renewal-lost"
+  /** A token that was rotated or ended a moment ago: this late request must not start a session of its own. */
+  | "stale";
+
+/** A session's record together with what its payload says. */
+export interface Composed {
+  readonly record: StoreRecord;
+  readonly meta: SessionMeta;
+  /** The data, as the codec wrote it. */
+  readonly text: string;
+}
+
+/** What a record is composed for. */
+export type Step =
+  | { readonly kind: "write" | "rotate" | "renew" }
+  | { readonly kind: "login"; readonly userId: string };
+
+/** What is to happen to the browser's cookie. */
+export type CookieIntent = "keep" | "set" | "delete";
+
+/**
+ * One request's view of a session: what was loaded, what the handler changed since, and what is to be told to the
+ * browser. It holds the state; `commit.ts` writes it and `rotation.ts` changes its token.
+ */
+export class ActiveSession {
+  readonly engine: Engine;
+  readonly request: SessionRequest;
+  readonly cookie: SessionCookie;
+  standing: TokenStanding;
+  cookieIntent: CookieIntent = "keep";
+  clearSiteData: string | undefined;
+  /** The response's headers have left, or are leaving. */
+  headersSent = false;
+  readonly flash = new Flash();
+
+  #token: string | undefined;
+  #id: string | undefined;
+  #record: StoreRecord | undefined;
+  #meta: SessionMeta;
+  /** The data as stored, or as a new session starts. Changes are found, and merged, against it. */
+  #baseText: string;
+  #data: PlainObject | undefined;
+  #queue: Promise<unknown> = SETTLED;
+  #pending = 0;
+
+  constructor(engine: Engine, request: SessionRequest, cookie: SessionCookie, standing: TokenStanding) {
+    this.engine = engine;
+    this.request = request;
+    this.cookie = cookie;
+    this.standing = standing;
+    this.#meta = freshMeta(engine.clock());
+    this.#baseText = engine.initialText;
+  }
+
+  /** The token that the browser holds or is to be given; undefined where only its hash is known. */
+  get token(): string | undefined {
+    return this.#token;
+  }
+
+  /** The session id. A new session gets its token when somebody first asks. */
+  get id(): string {
+    if (this.#id === undefined) {
+      this.#token = newToken();
+      this.#id = sessionIdOf(this.#token);
+    }
+    return this.#id;
+  }
+
+  /** The record as this request last saw it; undefined while nothing is stored. */
+  get record(): StoreRecord | undefined {
+    return this.#record;
+  }
+
+  get meta(): SessionMeta {
+    return this.#meta;
+  }
+
+  get userId(): string | undefined {
+    return this.#record?.userId ?? undefined;
+  }
+
+  get data(): PlainObject {
+    this.#data ??= this.#decode(this.#baseText);
+    return this.#data;
+  }
+
+  set data(value: unknown) {
+    if (!isPlainObject(value)) throw new InvalidArgumentError("session.data must be a plain object.");
+    replaceContents(this.data, { ...value });
+  }
+
+  /** Whether data or flash messages differ from what is stored. @throws NotSerializableError */
+  get changed(): boolean {
+    return this.flash.changed || this.dataChanged;
+  }
+
+  get dataChanged(): boolean {
+    return this.#data !== undefined && this.engine.codec.encode(this.#data) !== this.#baseText;
+  }
+
+  /** The data as text, as it is now. @throws NotSerializableError */
+  dataText(): string {
+    return this.#data === undefined ? this.#baseText : this.engine.codec.encode(this.#data);
+  }
+
+  /** A copy of the data as it is now. */
+  dataCopy(): PlainObject {
+    return this.#decode(this.dataText());
+  }
+
+  /**
+   * The record to store for this session with the data in `text`: the next version of the stored one, or the first one
+   * under a new token. A login starts new deadlines and binds the user.
+   * @throws PayloadTooLargeError
+   */
+  compose(text: string, step: Step): Composed {
+    const now = this.engine.clock();
+    const login = step.kind === "login" ? step.userId : undefined;
+    const startsDeadlines = login !== undefined || this.#record === undefined;
+    const absoluteDeadline = startsDeadlines
+      ? now + this.engine.absoluteTimeout
+      : this.#record!.absoluteDeadline;
+    const flash = this.flash.entries();
+    const meta: SessionMeta = {
+      ...this.#meta,
+      seenAt: now,
+      flash: flash.length > 0 ? flash : undefined,
+      renewedFrom: this.#renewedFrom(step),
+      ...(startsDeadlines && {
+        createdAt: now,
+        client: describeClient(this.request, this.engine.rememberIp),
+      }),
+      ...(login !== undefined && { authenticatedAt: now }),
+      ...((step.kind !== "write" || this.#record === undefined) && { tokenAt: now }),
+    };
+    const record: StoreRecord = {
+      version: step.kind === "write" ? (this.#record?.version ?? 0) + 1 : 1,
+      payload: this.#sizeChecked(encodeSession(meta, text), text),
+      idleDeadline: Math.min(now + this.engine.idleTimeout, absoluteDeadline),
+      absoluteDeadline,
+      userId: login ?? this.#record?.userId ?? null,
+    };
+    return { record, meta, text };
+  }
+
+  /** A write that comes with the session's own token confirms that its renewal has reached the browser. */
+  #renewedFrom(step: Step): string | undefined {
+    if (step.kind === "renew") return this.id;
+    return step.kind === "write" && !this.#tokenIsInUse ? this.#meta.renewedFrom : undefined;
+  }
+
+  get #tokenIsInUse(): boolean {
+    return this.standing === "current" || this.standing === "signed-by-older-key";
+  }
+
+  /** Whether the store still has to be told that the browser has the token that a renewal issued. */
+  get renewalToConfirm(): boolean {
+    return this.#meta.renewedFrom !== undefined && this.#tokenIsInUse;
+  }
+
+  /** Takes a stored record for this session's, with nothing changed. `token` where the browser holds the session's own. */
+  adopt(id: string, token: string | undefined, stored: Composed): void {
+    this.#id = id;
+    this.#token = token;
+    this.written(stored);
+    if (this.#data !== undefined) replaceContents(this.#data, this.#decode(stored.text));
+  }
+
+  /** Notes what the store holds now. Changes to the data that came after it was composed stay changes. */
+  written({ record, meta, text }: Composed): void {
+    this.#record = record;
+    this.#meta = meta;
+    this.#baseText = text;
+    this.flash.reset(meta.flash);
+  }
+
+  /** Notes that the session goes on under another token. */
+  tokenReplaced(token: string, id: string): void {
+    this.#token = token;
+    this.#id = id;
+    this.standing = "none";
+    this.cookieIntent = "set";
+  }
+
+  touched(idleDeadline: number): void {
+    this.#record = { ...this.#record!, idleDeadline };
+  }
+
+  /** Takes over the session's newer state, with this request's changes merged onto it (three ways: base, mine, theirs). */
+  moveTo({ id, stored: { record, meta, text } }: LiveSession): void {
+    if (this.#data !== undefined) replaceContents(this.#data, this.#merged(text));
+    this.#relocate(id);
+    this.#record = record;
+    this.#meta = meta;
+    this.#baseText = text;
+    this.flash.rebase(meta.flash);
+  }
+
+  /** Takes over the session's newer state and drops what this request changed. */
+  reloadFrom({ id, stored }: LiveSession): void {
+    this.#relocate(id);
+    this.adopt(id, this.#token, stored);
+  }
+
+  /** Where a renewal by another request has moved the session, only that request knows the new token. */
+  #relocate(id: string): void {
+    if (id === this.#id) return;
+    this.#id = id;
+    this.#token = undefined;
+    this.standing = "in-grace";
+  }
+
+  #merged(theirText: string): PlainObject {
+    const theirs = this.#decode(theirText);
+    if (!this.dataChanged) return theirs;
+    return mergeData(this.#decode(this.#baseText), this.dataCopy(), theirs, this.engine.mergeStrategies);
+  }
+
+  /**
+   * Forgets the stored session and goes on with a new one: with nothing, with the changes that this request made, or with
+   * all the data that it saw.
+   */
+  startAfresh(keep: "nothing" | "changes" | "all"): void {
+    const text = this.engine.initialText;
+    if (keep === "all") {
+      this.#data ??= this.#decode(this.#baseText);
+    } else {
+      if (this.#data !== undefined) {
+        replaceContents(this.#data, keep === "changes" ? this.#merged(text) : this.#decode(text));
+      }
+      if (keep === "changes") this.flash.rebase(undefined);
+      else this.flash.reset(undefined);
+    }
+    this.#baseText = text;
+    this.#record = undefined;
+    this.#meta = freshMeta(this.engine.clock());
+    this.#token = undefined;
+    this.#id = undefined;
+    this.standing = "none";
+  }
+
+  /** Whether a step that writes is under way or waiting. */
+  get busy(): boolean {
+    return this.#pending > 0;
+  }
+
+  /** Runs the steps that write one after the other: this request's in order, and in turn with others of the session. */
+  exclusively<T>(task: () => Promise<T>): Promise<T> {
+    this.#pending++;
+    const work = this.#queue
+      .then(() => this.engine.lanes.run(this.id, task))
+      .finally(() => {
+        this.#pending--;
+      });
+    this.#queue = work.catch(() => undefined);
+    return work;
+  }
+
+  #sizeChecked(payload: string, text: string): string {
+    const limit = this.engine.maxPayloadBytes;
+    // A UTF-16 unit takes three bytes of UTF-8 at most, so most payloads need no counting.
+    if (payload.length * 3 <= limit) return payload;
+    const size = Buffer.byteLength(payload);
+    if (size <= limit) return payload;
+    const keys = Object.entries(this.#decode(text))
+      .map(([key, value]) => ({ key, bytes: Buffer.byteLength(this.engine.codec.encode({ [key]: value })) }))
+      .sort((a, b) => b.bytes - a.bytes)
+      .slice(0, 5);
+    throw new PayloadTooLargeError(size, limit, keys);
+  }
+
+  #decode(text: string): PlainObject {
+    let data: unknown;
+    try {
+      data = this.engine.codec.decode(text);
+    } catch {
+      throw this.engine.store.corrupt("load", "the codec can't decode its data");
+    }
+    if (!isPlainObject(data)) throw this.engine.store.corrupt("load", "its data is not an object");
+    return data;
+  }
+}
+
+function freshMeta(now: number): SessionMeta {
+  return { createdAt: now, seenAt: now, tokenAt: now };
+}

@@ -1,0 +1,27 @@
+import bowser from "bowser";
+import type { SessionRequest } from "./request.js";
+
+/** A coarse description of the client that a session was made for, to show its user among their devices. */
+export interface ClientDescription {
+  /** As in "Firefox"; undefined where the User-Agent doesn't tell. */
+  readonly browser?: string;
+  /** As in "Windows" or "iOS". */
+  readonly system?: string;
+  /** The address of the peer; only with the option `rememberIp`. */
+  readonly ip?: string;
+}
+
+/** User agents are at most this long; what follows is not worth parsing. */
+const MAX_USER_AGENT = 512;
+
+/** Describes a request's client by its User-Agent: browser and system family, no versions. */
+export function describeClient(request: SessionRequest, rememberIp: boolean): ClientDescription | undefined {
+  const userAgent = request.header("user-agent")?.slice(0, MAX_USER_AGENT);
+  const { browser, os } = userAgent ? bowser.parse(userAgent) : { browser: undefined, os: undefined };
+  const description = {
+    ...(browser?.name && { browser: browser.name }),
+    ...(os?.name && { system: os.name }),
+    ...(rememberIp && request.remoteAddress && { ip: request.remoteAddress }),
+  };
+  return Object.keys(description).length > 0 ? description : undefined;
+}

@@ -1,0 +1,77 @@
+import { NotSerializableError } from "../errors.js";
+
+/**
+ * Turns session data into text and back. The text must be the same whenever the data is the same, for a change is found
+ * by comparing texts. `encode` throws where `decode` could not give back what it was handed.
+ */
+export interface Codec {
+  encode(data: unknown): string;
+  decode(text: string): unknown;
+}
+
+/**
+ * The default: JSON, checked so that nothing is lost in silence. A property that is `undefined` counts as absent.
+ * Everything else that JSON would drop or turn into another value (a Date, Map, class instance, function, symbol,
+ * BigInt, NaN, a hole, a cycle) is a NotSerializableError that names its path.
+ */
+export const jsonCodec: Codec = {
+  encode(data) {
+    assertPlain(data, "data", []);
+    return JSON.stringify(data);
+  },
+  decode: (text) => JSON.parse(text),
+};
+
+function assertPlain(value: unknown, path: string, ancestors: object[]): void {
+  switch (typeof value) {
+    case "string":
+    case "boolean":
+      return;
+    case "number":
+      if (!Number.isFinite(value)) throw new NotSerializableError(path, String(value));
+      return;
+    case "object":
+      if (value !== null) assertPlainObject(value, path, ancestors);
+      return;
+    default:
+      throw new NotSerializableError(path, value === undefined ? "undefined" : `a ${typeof value}`);
+  }
+}
+
+function assertPlainObject(value: object, path: string, ancestors: object[]): void {
+  if (ancestors.includes(value))
+    throw new NotSerializableError(path, "a reference to an object that contains it");
+  ancestors.push(value);
+  if (Array.isArray(value)) {
+    for (let index = 0; index < value.length; index++)
+      assertPlain(value[index], `${path}[${index}]`, ancestors);
+  } else {
+    if (!isPlainObject(value)) throw new NotSerializableError(path, `an instance of ${classOf(value)}`);
+    if (typeof (value as { toJSON?: unknown }).toJSON === "function") {
+      throw new NotSerializableError(`${path}.toJSON`, "a function");
+    }
+    for (const key of Reflect.ownKeys(value)) {
+      if (typeof key === "symbol")
+        throw new NotSerializableError(`${path}[${String(key)}]`, "keyed by a symbol");
+      const member = (value as Record<string, unknown>)[key];
+      if (member !== undefined) assertPlain(member, memberPath(path, key), ancestors);
+    }
+  }
+  ancestors.pop();
+}
+
+/** True for `{}`, for what JSON.parse makes and for `Object.create(null)`. */
+export function isPlainObject(value: unknown): value is Record<string, unknown> {
+  if (typeof value !== "object" || value === null) return false;
+  const prototype = Object.getPrototypeOf(value);
+  return prototype === Object.prototype || prototype === null;
+}
+
+function classOf(value: object): string {
+  const { constructor } = Object.getPrototypeOf(value) as { constructor?: unknown };
+  return (typeof constructor === "function" && constructor.name) || "a class";
+}
+
+function memberPath(path: string, key: string): string {
+  return /^[A-Za-z_$][\w$]*$/.test(key) ? `${path}.${key}` : `${path}[${JSON.stringify(key)}]`;
+}

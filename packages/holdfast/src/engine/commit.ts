@@ -1,0 +1,143 @@
+import { SessionGoneError } from "../errors.js";
+import type { Awaitable } from "../stores/contract.js";
+import { warn } from "../warn.js";
+import type { ActiveSession } from "./active-session.js";
+import { isHttps } from "./request.js";
+import { renew } from "./rotation.js";
+import { reportDropped, write } from "./write.js";
+
+/** What a response has to carry. Undefined members stay away. */
+export interface SessionHeaders {
+  readonly setCookie: string | undefined;
+  readonly clearSiteData: string | undefined;
+}
+
+const NOTHING: SessionHeaders = { setCookie: undefined, clearSiteData: undefined };
+
+/**
+ * Ends a request's work on its session, before the response's headers leave: stores what changed, renews what is due,
+ * touches what was only read, and says which headers to send. A request that leaves its session as it was costs no
+ * store call and no promise.
+ */
+export function commit(active: ActiveSession): Awaitable<SessionHeaders> {
+  if (!needsWork(active)) {
+    active.headersSent = true;
+    return NOTHING;
+  }
+  return active.exclusively(() => commitWork(active));
+}
+
+function needsWork(active: ActiveSession): boolean {
+  return (
+    active.busy ||
+    active.cookieIntent !== "keep" ||
+    active.changed ||
+    (active.record !== undefined &&
+      (isTouchDue(active) ||
+        isRenewalDue(active) ||
+        active.renewalToConfirm ||
+        active.standing === "signed-by-older-key"))
+  );
+}
+
+async function commitWork(active: ActiveSession): Promise<SessionHeaders> {
+  try {
+    await store(active);
+  } catch (error) {
+    if (!(error instanceof SessionGoneError)) throw error;
+    // It was ended by another request. Nothing comes back, and the cookie is that other response's business.
+    if (active.cookieIntent === "set") active.cookieIntent = "keep";
+  }
+  const headers = { setCookie: cookieLine(active), clearSiteData: active.clearSiteData };
+  active.headersSent = true;
+  return headers;
+}
+
+async function store(active: ActiveSession): Promise<void> {
+  if (isRenewalDue(active)) await renew(active);
+
+  if (active.changed || active.renewalToConfirm) await write(active);
+  else if (isTouchDue(active)) {
+    if (!(await touch(active))) return;
+  } else if (active.standing === "signed-by-older-key") {
+    if (!(await isUnchanged(active))) return;
+  } else return;
+
+  // The session is known to live, and the browser's cookie is out of date: its deadline has moved, or its secret is old.
+  const outOfDate = active.engine.cookies.persistent || active.standing === "signed-by-older-key";
+  if (outOfDate && active.token !== undefined && active.record !== undefined) active.cookieIntent = "set";
+}
+
+/** False where another request was faster, or the session has ended. */
+async function touch(active: ActiveSession): Promise<boolean> {
+  const deadline = idleDeadlineFromNow(active);
+  const moved = await active.engine.store.touch(active.id, deadline);
+  if (moved) active.touched(deadline);
+  return moved;
+}
+
+/** A late response must not write the cookie of a session that was ended meanwhile. */
+async function isUnchanged(active: ActiveSession): Promise<boolean> {
+  const current = await active.engine.store.load(active.id);
+  return current?.version === active.record!.version;
+}
+
+function idleDeadlineFromNow({ engine, record }: ActiveSession): number {
+  return Math.min(engine.clock() + engine.idleTimeout, record!.absoluteDeadline);
+}
+
+/** Touches are throttled: the stored idle deadline lags by the touch interval at most. */
+function isTouchDue(active: ActiveSession): boolean {
+  const { engine, record } = active;
+  if (record === undefined || engine.clock() >= record.idleDeadline) return false;
+  return idleDeadlineFromNow(active) - record.idleDeadline >= engine.touchInterval;
+}
+
+function isRenewalDue({ engine, record, meta, standing, cookieIntent }: ActiveSession): boolean {
+  if (record === undefined || cookieIntent === "set") return false;
+  if (standing === "renewal-lost") return true;
+  if (standing !== "current" && standing !== "signed-by-older-key") return false;
+  return engine.renewAfter !== undefined && engine.clock() - meta.tokenAt >= engine.renewAfter;
+}
+
+function cookieLine(active: ActiveSession): string | undefined {
+  const { engine, cookie, cookieIntent, token, record } = active;
+  if (cookieIntent === "delete") return cookie.deletion;
+  if (cookieIntent === "keep" || token === undefined || record === undefined) return undefined;
+  if (cookie.secure && !isHttps(active.request, engine.trustsProxy)) warnPlainHttp();
+  const maxAge = engine.cookies.persistent ? record.idleDeadline - engine.clock() : undefined;
+  return cookie.set(engine.keyring.sign(token), maxAge);
+}
+
+let warnedPlainHttp = false;
+
+function warnPlainHttp(): void {
+  if (warnedPlainHttp) return;
+  warnedPlainHttp = true;
+  warn(
+    "HOLDFAST_PLAIN_HTTP",
+    "a Secure session cookie was sent on a request that looks like plain HTTP, where browsers ignore it. Behind a proxy " +
+      'that ends TLS, set `trustProxy` (and, with Express, its "trust proxy"); without TLS, set `cookie.secure` to false.',
+  );
+}
+
+/** Tells of changes that were made after the headers had left and without `save` or `update`, so are stored nowhere. */
+export function reportLateChanges(active: ActiveSession): void {
+  if (!isChanged(active)) return;
+  reportDropped(active, "headers-sent");
+  if (!active.engine.production) {
+    warn(
+      "HOLDFAST_LATE_CHANGE",
+      "session data was changed after the response's headers had left, so the change is not stored. Change it before the " +
+        "first byte of the response, or call `await session.save()` afterwards.",
+    );
+  }
+}
+
+function isChanged(active: ActiveSession): boolean {
+  try {
+    return active.changed;
+  } catch {
+    return true; // by something that can't even be stored
+  }
+}

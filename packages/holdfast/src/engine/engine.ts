@@ -1,0 +1,34 @@
+import type { CookiePolicy } from "../token/cookie.js";
+import type { Keyring } from "../token/keyring.js";
+import type { Codec } from "./codec.js";
+import type { EventBus } from "./events.js";
+import type { Lanes } from "./lanes.js";
+import type { MergeStrategy } from "./merge.js";
+import type { StoreClient } from "./store-client.js";
+
+/** The checked settings and the parts that every request shares. All times in milliseconds. */
+export interface Engine {
+  readonly store: StoreClient;
+  readonly keyring: Keyring;
+  readonly cookies: CookiePolicy;
+  readonly codec: Codec;
+  readonly events: EventBus;
+  readonly lanes: Lanes;
+  readonly clock: () => number;
+  readonly trustsProxy: (remoteAddress: string | undefined) => boolean;
+  readonly production: boolean;
+  readonly idleTimeout: number;
+  readonly absoluteTimeout: number;
+  /** Undefined: no routine renewal. */
+  readonly renewAfter: number | undefined;
+  /** How long requests that were sent with a replaced or ended token may still be on their way. */
+  readonly grace: number;
+  readonly touchInterval: number;
+  readonly maxPayloadBytes: number;
+  readonly maxSessionsPerUser: number;
+  readonly mergeStrategies: Readonly<Record<string, MergeStrategy | undefined>>;
+  /** The codec's text of the data that a new session starts with. */
+  readonly initialText: string;
+  readonly rememberIp: boolean;
+  readonly cacheControl: "no-store" | "unless-set" | "off";
+}

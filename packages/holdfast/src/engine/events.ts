@@ -1,0 +1,77 @@
+import type { StoreError } from "../errors.js";
+import { warn } from "../warn.js";
+
+/** Why a cookie was not taken for a session. */
+export type CookieRejection =
+  /** Not the shape of a signed token. */
+  | "malformed"
+  /** The signature fits none of the secrets. */
+  | "forged"
+  /** More cookies of the name than are worth looking at. */
+  | "too-many"
+  /** Several cookies verify to living sessions: somebody may have planted one. */
+  | "ambiguous"
+  /** Well signed, but the store has no such session: it expired and was swept, or was revoked. */
+  | "unknown"
+  /** The token of a session that was logged out, rotated or destroyed a moment ago. */
+  | "ended"
+  /** The token that a renewal replaced, after its grace and after the new one was used. */
+  | "renewed";
+
+/** Why a change was not stored. */
+export type DroppedWriteReason =
+  /** The session ended while the request was running. */
+  | "gone"
+  /** The request came with a token that had just been replaced or ended. */
+  | "stale"
+  /** The change was made after the response's headers had left. */
+  | "headers-sent";
+
+/** What happens to sessions, by event name. No event holds a token, a secret or session data. */
+export interface SessionEvents {
+  /** A session was stored for the first time. */
+  created: { at: Date; sessionId: string };
+  /** Routine renewal gave a living session a new token. */
+  renewed: { at: Date; sessionId: string; previousId: string; userId: string | undefined };
+  /** `login` or `rotate` gave a new token; the old one is dead. */
+  rotated: { at: Date; sessionId: string; previousId: string | undefined; userId: string | undefined };
+  login: { at: Date; sessionId: string; userId: string };
+  /** `logout` or `destroy` ended a session. */
+  logout: { at: Date; sessionId: string; userId: string | undefined };
+  /** A session was ended from outside: by `ofUser(…).revoke`, `revokeAll`, or the limit of sessions for each user. */
+  revoked: { at: Date; sessionId: string; userId: string; by: "revoke" | "revokeAll" | "limit" };
+  /** A request came for a session past a deadline. */
+  expired: { at: Date; sessionId: string; userId: string | undefined; timeout: "idle" | "absolute" };
+  /** Another request wrote to the session first; the changes are merged and written again. */
+  conflict: { at: Date; sessionId: string; attempt: number };
+  "dropped-write": { at: Date; sessionId: string | undefined; reason: DroppedWriteReason };
+  "rejected-cookie": { at: Date; reason: CookieRejection; sessionId: string | undefined };
+  "store-error": { at: Date; operation: string; error: StoreError };
+}
+
+export type SessionEventName = keyof SessionEvents;
+export type SessionEventListener<Name extends SessionEventName> = (event: SessionEvents[Name]) => void;
+
+/** Typed listeners. A listener that throws is reported as a warning and never breaks a request. */
+export class EventBus {
+  readonly #listeners = new Map<SessionEventName, Set<(event: any) => void>>();
+
+  on<Name extends SessionEventName>(name: Name, listener: SessionEventListener<Name>): void {
+    const listeners = this.#listeners.get(name) ?? new Set();
+    this.#listeners.set(name, listeners.add(listener));
+  }
+
+  off<Name extends SessionEventName>(name: Name, listener: SessionEventListener<Name>): void {
+    this.#listeners.get(name)?.delete(listener);
+  }
+
+  emit<Name extends SessionEventName>(name: Name, event: SessionEvents[Name]): void {
+    for (const listener of this.#listeners.get(name) ?? []) {
+      try {
+        listener(event);
+      } catch (error) {
+        warn("HOLDFAST_LISTENER", `a listener of the event "${name}" threw: ${String(error)}`);
+      }
+    }
+  }
+}

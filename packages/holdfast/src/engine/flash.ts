@@ -1,0 +1,52 @@
+/** A message for the next page, under a key such as "notice" or "error". */
+export type FlashEntry = readonly [key: string, message: unknown];
+
+/**
+ * The flash messages of one request's session: what was stored, what this request read (a message is read once) and
+ * what it added. Kept apart from the data, so that no key of the application's collides with it, and as operations, so
+ * that two requests that add messages at the same time both keep theirs.
+ */
+export class Flash {
+  #stored: readonly FlashEntry[] = [];
+  #read: string[] = [];
+  #added: FlashEntry[] = [];
+
+  get changed(): boolean {
+    return this.#read.length > 0 || this.#added.length > 0;
+  }
+
+  add(key: string, message: unknown): void {
+    this.#added.push([key, message]);
+  }
+
+  /** The messages under a key, oldest first; they are gone from then on. */
+  take(key: string): unknown[] {
+    const entries = this.entries().filter(([entryKey]) => entryKey === key);
+    this.#added = this.#added.filter(([entryKey]) => entryKey !== key);
+    for (const entry of this.#stored) if (entry[0] === key) this.#read.push(JSON.stringify(entry));
+    return entries.map(([, message]) => message);
+  }
+
+  /** What is to be stored: the stored messages less those read here, and those added here. */
+  entries(): FlashEntry[] {
+    const read = [...this.#read];
+    const unread = this.#stored.filter((entry) => {
+      const index = read.indexOf(JSON.stringify(entry));
+      if (index !== -1) read.splice(index, 1);
+      return index === -1;
+    });
+    return [...unread, ...this.#added];
+  }
+
+  /** Takes over what the store holds now; what this request did stays on top. */
+  rebase(stored: readonly FlashEntry[] | undefined): void {
+    this.#stored = stored ?? [];
+  }
+
+  /** Starts from what the store holds, with nothing done yet. */
+  reset(stored: readonly FlashEntry[] | undefined): void {
+    this.#stored = stored ?? [];
+    this.#read = [];
+    this.#added = [];
+  }
+}

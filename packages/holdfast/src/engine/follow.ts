@@ -1,0 +1,59 @@
+import type { StoreRecord } from "../stores/contract.js";
+import type { Composed } from "./active-session.js";
+import type { Engine } from "./engine.js";
+import { type Contents, decodePayload, type Tombstone } from "./record.js";
+
+/** A living session, under the id that it has now, with the last renewal that led there. */
+export interface LiveSession {
+  readonly kind: "live";
+  readonly id: string;
+  readonly stored: Composed;
+  readonly renewal: Tombstone | undefined;
+}
+
+/** Where the token of a session leads to. */
+export type Destination =
+  | LiveSession
+  | { readonly kind: "ended"; readonly id: string; readonly tombstone: Tombstone }
+  | { readonly kind: "expired"; readonly id: string; readonly record: StoreRecord }
+  | { readonly kind: "none" };
+
+/** A renewal leaves one tombstone, a lost one another; more than this in a row is no honest history. */
+const MAX_RENEWALS = 10;
+
+/** Follows a loaded record to the living session that it, or its renewals, lead to. */
+export async function follow(
+  engine: Engine,
+  id: string,
+  record: StoreRecord | undefined,
+): Promise<Destination> {
+  let renewal: Tombstone | undefined;
+  for (let hop = 0; hop <= MAX_RENEWALS; hop++) {
+    if (record === undefined) return { kind: "none" };
+    const contents = contentsOf(engine, record);
+    if ("meta" in contents) {
+      if (isExpired(record, engine.clock())) return { kind: "expired", id, record };
+      return { kind: "live", id, stored: { record, ...contents }, renewal };
+    }
+    if (isExpired(record, engine.clock())) return { kind: "none" };
+    const { tombstone } = contents;
+    if (tombstone.successor === undefined) return { kind: "ended", id, tombstone };
+    renewal = tombstone;
+    id = tombstone.successor;
+    record = await engine.store.load(id);
+  }
+  return { kind: "none" };
+}
+
+/** A record's payload, read. @throws StoreCorruptError */
+export function contentsOf(engine: Engine, record: StoreRecord): Contents {
+  try {
+    return decodePayload(record.payload);
+  } catch (error) {
+    throw engine.store.corrupt("load", (error as Error).message);
+  }
+}
+
+export function isExpired(record: StoreRecord, now: number): boolean {
+  return now >= record.idleDeadline || now >= record.absoluteDeadline;
+}

@@ -1,0 +1,98 @@
+import type { StoreRecord } from "../stores/contract.js";
+import type { ClientDescription } from "./client.js";
+import { isPlainObject } from "./codec.js";
+import type { FlashEntry } from "./flash.js";
+
+/**
+ * The payload of a record: what the library keeps, as one line of JSON, a line feed, and the data as the codec wrote it.
+ * The data's text is left alone until somebody asks for it, so a request that never looks at its data parses none.
+ * A tombstone has only the first line.
+ */
+
+/** What the library keeps with a living session, apart from the application's data. Times in milliseconds. */
+export interface SessionMeta {
+  readonly createdAt: number;
+  /** The last write. Touches move only the idle deadline. */
+  readonly seenAt: number;
+  /** When this token was issued; renewal counts from here. */
+  readonly tokenAt: number;
+  readonly authenticatedAt?: number | undefined;
+  readonly client?: ClientDescription | undefined;
+  readonly flash?: readonly FlashEntry[] | undefined;
+  /** The id that this session was renewed from, until a request came with the new token. */
+  readonly renewedFrom?: string | undefined;
+}
+
+/** What is left for a while under the id of a token that was replaced or ended. */
+export interface Tombstone {
+  readonly ended: "renewed" | "rotated" | "logout" | "destroyed" | "revoked";
+  readonly at: number;
+  /** The session that this one was renewed to. */
+  readonly successor?: string | undefined;
+  /** Who logged in, when the token was replaced by a login. */
+  readonly userId?: string | undefined;
+}
+
+/** A payload, read. */
+export type Contents =
+  | { readonly meta: SessionMeta; readonly text: string }
+  | { readonly tombstone: Tombstone };
+
+const FORMAT = 1;
+
+export function encodeSession(meta: SessionMeta, text: string): string {
+  return `${JSON.stringify({ format: FORMAT, ...meta })}\n${text}`;
+}
+
+export function encodeTombstone(tombstone: Tombstone): string {
+  return JSON.stringify({ format: FORMAT, ...tombstone });
+}
+
+/** Reads a payload. @throws Error that says what is wrong, without a word of the payload. */
+export function decodePayload(payload: string): Contents {
+  const lineEnd = payload.indexOf("\n");
+  const head = parseHead(lineEnd === -1 ? payload : payload.slice(0, lineEnd));
+  if (lineEnd === -1) {
+    const { ended, at, successor } = head;
+    if (typeof ended !== "string" || !Number.isFinite(at)) throw new Error("its tombstone is incomplete");
+    if (ended === "renewed" && typeof successor !== "string")
+      throw new Error("its tombstone names no successor");
+    return { tombstone: head as unknown as Tombstone };
+  }
+  const { createdAt, seenAt, tokenAt, flash } = head;
+  if (!Number.isFinite(createdAt) || !Number.isFinite(seenAt) || !Number.isFinite(tokenAt)) {
+    throw new Error("its times are missing");
+  }
+  if (flash !== undefined && !(Array.isArray(flash) && flash.every(Array.isArray))) {
+    throw new Error("its flash messages are malformed");
+  }
+  return { meta: head as unknown as SessionMeta, text: payload.slice(lineEnd + 1) };
+}
+
+function parseHead(line: string): Record<string, unknown> {
+  let head: unknown;
+  try {
+    head = JSON.parse(line);
+  } catch {
+    throw new Error("its first line is not JSON");
+  }
+  if (!isPlainObject(head)) throw new Error("its first line is not an object");
+  if (head.format !== FORMAT) throw new Error(`its format is not ${FORMAT} (written by a newer Holdfast?)`);
+  return head;
+}
+
+/** What is wrong with a value that a store returned for a record, or nothing. */
+export function recordFault(value: unknown): string | undefined {
+  if (typeof value !== "object" || value === null) return "it is not an object";
+  const { version, payload, idleDeadline, absoluteDeadline, userId } = value as Record<
+    keyof StoreRecord,
+    unknown
+  >;
+  if (!Number.isSafeInteger(version) || (version as number) < 1)
+    return "its version is not a positive integer";
+  if (typeof payload !== "string") return "its payload is not text";
+  if (!Number.isFinite(idleDeadline) || !Number.isFinite(absoluteDeadline))
+    return "its deadlines are not numbers";
+  if (userId !== null && typeof userId !== "string") return "its user id is neither text nor null";
+  return undefined;
+}

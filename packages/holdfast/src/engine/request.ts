@@ -1,0 +1,83 @@
+import { BlockList, isIP } from "node:net";
+import { ConfigurationError } from "../errors.js";
+import type { CookiePolicy, SessionCookie } from "../token/cookie.js";
+
+/** What the engine asks of a request. An adapter hands one over for each request; reading is lazy. */
+export interface SessionRequest {
+  /** The value of a header by its lower-case name; several lines of one name joined as Node does. */
+  header(name: string): string | undefined;
+  /** Whether the framework or the socket says that the browser's connection is HTTPS. */
+  readonly encrypted: boolean;
+  /** The address of the peer on the socket, not one taken from a header. */
+  readonly remoteAddress: string | undefined;
+}
+
+/** Whose `X-Forwarded-Proto` and `Forwarded` headers to believe: nobody's, everybody's, addresses and CIDR blocks, or a test. */
+export type TrustProxy = boolean | readonly string[] | ((remoteAddress: string | undefined) => boolean);
+
+/** Compiles the option `trustProxy`. @throws ConfigurationError for what is no address or block. */
+export function proxyTrust(option: TrustProxy): (remoteAddress: string | undefined) => boolean {
+  if (typeof option === "boolean") return () => option;
+  if (typeof option === "function") return option;
+  if (!Array.isArray(option)) {
+    throw new ConfigurationError(
+      "trustProxy",
+      "expected a boolean, a list of addresses or CIDR blocks, or a function",
+    );
+  }
+  const trusted = new BlockList();
+  for (const entry of option as readonly string[]) {
+    const [address = "", bits] = String(entry).split("/");
+    const family = isIP(address) === 6 ? "ipv6" : "ipv4";
+    try {
+      if (bits === undefined) trusted.addAddress(address, family);
+      else trusted.addSubnet(address, Number(bits), family);
+    } catch {
+      throw new ConfigurationError(
+        "trustProxy",
+        `${JSON.stringify(entry)} is no IP address and no CIDR block`,
+      );
+    }
+  }
+  return (remoteAddress) => {
+    if (remoteAddress === undefined) return false;
+    const plain = remoteAddress.startsWith("::ffff:") ? remoteAddress.slice(7) : remoteAddress;
+    const family = isIP(plain);
+    return family !== 0 && trusted.check(plain, family === 6 ? "ipv6" : "ipv4");
+  };
+}
+
+/** Whether the browser's connection is HTTPS, as far as this server may believe. */
+export function isHttps(
+  request: SessionRequest,
+  trusts: (remoteAddress: string | undefined) => boolean,
+): boolean {
+  if (request.encrypted) return true;
+  const forwardedProto = request.header("x-forwarded-proto");
+  const forwarded = request.header("forwarded");
+  if (forwardedProto === undefined && forwarded === undefined) return false;
+  if (!trusts(request.remoteAddress)) return false;
+  const proto =
+    forwardedProto?.split(",", 1)[0] ?? /(?:^|[;,\s])proto="?([a-z]+)/i.exec(forwarded!)?.[1] ?? "";
+  return proto.trim().toLowerCase() === "https";
+}
+
+/** The form of the session cookie that fits a request: without Secure only on plain-HTTP localhost, outside production. */
+export function cookieFor(
+  policy: CookiePolicy,
+  request: SessionRequest,
+  trusts: (remoteAddress: string | undefined) => boolean,
+  production: boolean,
+): SessionCookie {
+  if (policy.secure === "never") return policy.overHttp;
+  if (policy.secure === "always" || production) return policy.overHttps;
+  return isLocalhost(request) && !isHttps(request, trusts) ? policy.overHttp : policy.overHttps;
+}
+
+/** A request from this machine to this machine, by the socket and by the name that the browser used. */
+export function isLocalhost(request: SessionRequest): boolean {
+  const { remoteAddress } = request;
+  if (remoteAddress !== undefined && !/^(?:::1|(?:::ffff:)?127\.)/.test(remoteAddress)) return false;
+  const host = request.header("host") ?? request.header(":authority") ?? "";
+  return /^(?:(?:[a-z0-9-]+\.)*localhost|127(?:\.\d+){3}|\[::1\])(?::\d+)?$/i.test(host);
+}

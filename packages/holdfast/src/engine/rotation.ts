@@ -1,0 +1,200 @@
+import { HeadersSentError, InvalidArgumentError, SessionGoneError, UserMismatchError } from "../errors.js";
+import type { StoreRecord } from "../stores/contract.js";
+import { newToken, sessionIdOf } from "../token/token.js";
+import type { ActiveSession, Composed, Step } from "./active-session.js";
+import type { Engine } from "./engine.js";
+import type { Destination } from "./follow.js";
+import { replaceContents } from "./merge.js";
+import { encodeTombstone, type Tombstone } from "./record.js";
+import { nextAttempt, swap } from "./write.js";
+
+/**
+ * The steps that change a session's token or end it. Each leaves a tombstone under the old id, put there by
+ * compare-and-swap: what a request in flight had written before is seen and kept, nothing is written there afterwards,
+ * and the old token is known for what it is while late requests may still come with it.
+ *
+ * All of them run inside `active.exclusively`.
+ */
+
+/**
+ * Binds a user: a new token, new deadlines, the anonymous data kept, or only the keys in `keep`.
+ * @throws UserMismatchError where the session belongs to another user.
+ */
+export async function login(
+  active: ActiveSession,
+  userId: string,
+  keep: readonly string[] | undefined,
+): Promise<void> {
+  const { engine } = active;
+  assertUserId(userId);
+  if (active.headersSent) throw new HeadersSentError("session.login()");
+  if (active.userId !== undefined && active.userId !== userId) throw new UserMismatchError();
+  if (active.standing === "stale") active.standing = "none";
+  if (keep !== undefined) {
+    const kept = Object.entries(active.data).filter(([key]) => keep.includes(key));
+    replaceContents(active.data, Object.fromEntries(kept));
+  }
+  await replaceToken(active, { kind: "login", userId });
+  engine.events.emit("login", { at: new Date(engine.clock()), sessionId: active.id, userId });
+}
+
+/** Gives the session a new token at once, after a change of privileges. @throws SessionGoneError */
+export async function rotate(active: ActiveSession): Promise<void> {
+  if (active.headersSent) throw new HeadersSentError("session.rotate()");
+  if (active.standing === "stale") throw new SessionGoneError();
+  // A token that no browser has yet needs no successor.
+  if (active.record !== undefined) await replaceToken(active, { kind: "rotate" });
+}
+
+/**
+ * Routine renewal: a new token, to which the old one leads for the grace. Where another request was faster to renew, its
+ * token stands and this request goes on with that session. Where the session has ended, there is nothing to renew.
+ */
+export async function renew(active: ActiveSession): Promise<void> {
+  try {
+    await replaceToken(active, { kind: "renew" });
+  } catch (error) {
+    if (!(error instanceof SessionGoneError)) throw error;
+  }
+}
+
+/** Ends the session. The request goes on with a new, empty one. */
+export async function end(active: ActiveSession, ended: "logout" | "destroyed"): Promise<void> {
+  const { record, userId } = active;
+  if (record !== undefined) {
+    const sessionId = await endStored(active.engine, active.id, record, { ended });
+    active.engine.events.emit("logout", { at: new Date(active.engine.clock()), sessionId, userId });
+  }
+  active.startAfresh("nothing");
+  active.cookieIntent = "delete";
+}
+
+/** Ends a stored session, wherever renewals have moved it meanwhile. The id under which it ended. */
+export async function endStored(
+  engine: Engine,
+  id: string,
+  record: StoreRecord,
+  reason: Pick<Tombstone, "ended">,
+): Promise<string> {
+  for (let attempt = 1; ; attempt++) {
+    const elsewhere = await swap(
+      engine,
+      id,
+      record,
+      tombstoneFor(engine, record, { ...reason, at: engine.clock() }),
+    );
+    if (elsewhere?.kind !== "live") return id;
+    id = elsewhere.id;
+    record = elsewhere.stored.record;
+    await nextAttempt(engine, id, attempt);
+  }
+}
+
+/**
+ * Moves the session to a new token. The new record is stored first and the old one buried after it: a crash in between
+ * leaves the old token good, and a new record whose token nobody knows.
+ */
+async function replaceToken(active: ActiveSession, step: Exclude<Step, { kind: "write" }>): Promise<void> {
+  const { engine } = active;
+  const token = newToken();
+  const id = sessionIdOf(token);
+  const isNew = active.record === undefined;
+  let previousId = isNew ? undefined : active.id;
+
+  let stored = await storeUnder(engine, id, undefined, active.compose(active.dataText(), step));
+  for (let attempt = 1; active.record !== undefined; attempt++) {
+    const tombstone = tombstoneFor(engine, active.record, tombstoneOf(step, id, engine.clock()));
+    const elsewhere = await swap(engine, active.id, active.record, tombstone);
+    if (elsewhere === undefined) break;
+
+    if (elsewhere.kind === "live") {
+      const renewedByAnother = elsewhere.id !== active.id;
+      active.moveTo(elsewhere);
+      if (renewedByAnother && step.kind === "renew") {
+        await engine.store.delete(id);
+        return;
+      }
+      previousId = elsewhere.id;
+      await nextAttempt(engine, active.id, attempt);
+    } else if (step.kind === "login") {
+      active.startAfresh(isTwin(elsewhere, step.userId) ? "all" : "changes");
+    } else {
+      await engine.store.delete(id);
+      throw new SessionGoneError();
+    }
+    stored = await storeUnder(engine, id, stored, active.compose(active.dataText(), step));
+  }
+
+  active.written(stored);
+  active.tokenReplaced(token, id);
+  const at = new Date(engine.clock());
+  const userId = active.userId;
+  if (isNew) engine.events.emit("created", { at, sessionId: id });
+  if (step.kind === "renew")
+    engine.events.emit("renewed", { at, sessionId: id, previousId: previousId!, userId });
+  else engine.events.emit("rotated", { at, sessionId: id, previousId, userId });
+}
+
+/**
+ * Whether the session ended by a login of the same user, as when a form is sent twice: both saw the same anonymous data,
+ * and both keep it. A session that ended in any other way doesn't come back through a login.
+ */
+function isTwin(destination: Destination, userId: string): boolean {
+  return destination.kind === "ended" && destination.tombstone.userId === userId;
+}
+
+/** Stores the record of a new token, or its next version where it has been stored before. */
+async function storeUnder(
+  engine: Engine,
+  id: string,
+  before: Composed | undefined,
+  next: Composed,
+): Promise<Composed> {
+  if (before === undefined) {
+    if (await engine.store.create(id, next.record)) return next;
+    throw engine.store.corrupt("create", "a new random id is taken already");
+  }
+  const record = { ...next.record, version: before.record.version + 1 };
+  const answer = await engine.store.replace(id, before.record.version, record);
+  // Only a revocation of all the user's sessions can come between.
+  if (answer.status !== "done") throw new SessionGoneError();
+  return { ...next, record };
+}
+
+function tombstoneOf(step: Exclude<Step, { kind: "write" }>, successor: string, at: number): Tombstone {
+  if (step.kind === "renew") return { ended: "renewed", at, successor };
+  return { ended: "rotated", at, userId: step.kind === "login" ? step.userId : undefined };
+}
+
+/**
+ * The record of a tombstone. One of a renewal stays as long as the browser may come back without having got the new
+ * token; any other, as long as late requests may come. Both its deadlines are the same, so no touch can move them.
+ */
+function tombstoneFor(engine: Engine, buried: StoreRecord, tombstone: Tombstone): StoreRecord {
+  const stay = tombstone.ended === "renewed" ? engine.idleTimeout + engine.grace : engine.grace;
+  const deadline = Math.min(tombstone.at + stay, Math.max(buried.absoluteDeadline, tombstone.at));
+  return {
+    version: buried.version + 1,
+    payload: encodeTombstone(tombstone),
+    idleDeadline: deadline,
+    absoluteDeadline: deadline,
+    userId: null,
+  };
+}
+
+const MAX_USER_ID = 255;
+
+/** Stores key by the user id, so it must be text that each of them can hold. */
+export function assertUserId(userId: unknown): asserts userId is string {
+  const wellFormed =
+    typeof userId === "string" &&
+    userId.length >= 1 &&
+    userId.length <= MAX_USER_ID &&
+    userId.isWellFormed() &&
+    !/\p{Cc}/u.test(userId);
+  if (!wellFormed) {
+    throw new InvalidArgumentError(
+      `A user id must be text of 1 to ${MAX_USER_ID} characters without control characters. For a number, pass String(id).`,
+    );
+  }
+}

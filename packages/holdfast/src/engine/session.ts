@@ -1,0 +1,190 @@
+import { InvalidArgumentError, SessionGoneError } from "../errors.js";
+import type { ActiveSession } from "./active-session.js";
+import type { ClientDescription } from "./client.js";
+import { jsonCodec } from "./codec.js";
+import { follow } from "./follow.js";
+import { end, login, rotate } from "./rotation.js";
+import { enforceLimit, lastSeen } from "./user-sessions.js";
+import { write } from "./write.js";
+
+/**
+ * Augment this interface to type the session data of every framework's request:
+ * `declare module "holdfast" { interface SessionData { cart: Item[] } }`.
+ */
+// biome-ignore lint/suspicious/noEmptyInterface: it is there to be augmented
+export interface SessionData {}
+
+/** The augmented `SessionData`, or anything while nobody has augmented it. */
+export type DefaultData = keyof SessionData extends never ? Record<string, any> : SessionData;
+
+export interface LoginOptions<Data> {
+  /** The keys of the anonymous data to keep; the others are dropped. Default: all are kept. */
+  keep?: ReadonlyArray<keyof Data & string>;
+}
+
+export interface LogoutOptions {
+  /**
+   * Also send `Clear-Site-Data`, so that the browser drops what it holds of this site: `true` for cache, cookies and
+   * storage, or a list of them. HTTPS only. Default: false.
+   */
+  clearSiteData?: boolean | ReadonlyArray<"cache" | "cookies" | "storage" | "executionContexts">;
+}
+
+/**
+ * The session of one request. Plain changes to `data` are found and stored when the response's headers are about to
+ * leave; the methods work at once.
+ */
+export class Session<Data extends object = DefaultData> {
+  readonly #active: ActiveSession;
+
+  /** @internal */
+  constructor(active: ActiveSession) {
+    this.#active = active;
+  }
+
+  /** The session id: a hash of the token, safe to log and to show. It changes with every new token. */
+  get id(): string {
+    return this.#active.id;
+  }
+
+  /** Your data. Assigning replaces all of it. What JSON can't carry is an error when it is stored. */
+  get data(): Data {
+    return this.#active.data as Data;
+  }
+
+  set data(data: Data) {
+    this.#active.data = data;
+  }
+
+  /** True while nothing of this session is stored. */
+  get isNew(): boolean {
+    return this.#active.record === undefined;
+  }
+
+  /** Whose session it is, once `login` has bound a user. */
+  get userId(): string | undefined {
+    return this.#active.userId;
+  }
+
+  /** When this session began: with the first write, and anew with each login. */
+  get createdAt(): Date {
+    return new Date(this.#active.meta.createdAt);
+  }
+
+  /** When the user was last seen before this request, accurate to the touch interval. */
+  get lastSeenAt(): Date {
+    const { engine, record, meta } = this.#active;
+    return new Date(record === undefined ? meta.seenAt : lastSeen(engine, record, meta));
+  }
+
+  /** When the session ends if this user does nothing more: the earlier of the idle and the absolute deadline. */
+  get expiresAt(): Date {
+    const { engine, record, meta } = this.#active;
+    if (record !== undefined) return new Date(record.idleDeadline);
+    return new Date(meta.createdAt + Math.min(engine.idleTimeout, engine.absoluteTimeout));
+  }
+
+  /** When the user logged in, for asking again before something sensitive. */
+  get authenticatedAt(): Date | undefined {
+    const { authenticatedAt } = this.#active.meta;
+    return authenticatedAt === undefined ? undefined : new Date(authenticatedAt);
+  }
+
+  /** The browser and system that the session was made for. */
+  get client(): ClientDescription {
+    return this.#active.meta.client ?? {};
+  }
+
+  /**
+   * Binds a user after you have checked who it is: a new token at once (the old one is dead), new deadlines, and the
+   * anonymous data kept. Call it for a re-login of the same user, too.
+   *
+   * @param userId 1 to 255 characters.
+   * @throws UserMismatchError while the session belongs to another user.
+   * @throws HeadersSentError when the response has begun.
+   */
+  async login(userId: string, options: LoginOptions<Data> = {}): Promise<void> {
+    const active = this.#active;
+    await active.exclusively(() => login(active, userId, options.keep));
+    await enforceLimit(active.engine, userId, active.id);
+  }
+
+  /** Ends the session in the store and clears the cookie. The request goes on with a new, empty session. */
+  async logout(options: LogoutOptions = {}): Promise<void> {
+    const active = this.#active;
+    await active.exclusively(() => end(active, "logout"));
+    active.clearSiteData = clearSiteData(options.clearSiteData);
+  }
+
+  /** The same as `logout`, for a session that may have no user. */
+  async destroy(): Promise<void> {
+    const active = this.#active;
+    await active.exclusively(() => end(active, "destroyed"));
+  }
+
+  /**
+   * Gives the session a new token at once; the old one is dead. Call it after any change of privileges that is not a login.
+   * @throws SessionGoneError when the session ended meanwhile. @throws HeadersSentError when the response has begun.
+   */
+  async rotate(): Promise<void> {
+    const active = this.#active;
+    await active.exclusively(() => rotate(active));
+  }
+
+  /**
+   * An atomic read-modify-write, across requests, processes and machines: `change` gets the newest data, changes it, and
+   * its result is returned once the change is stored. It must be synchronous, and it may run again when another request
+   * was faster. Changes made to `data` before are stored with it.
+   *
+   * @throws SessionGoneError when the session ended meanwhile. @throws ConflictError after many collisions.
+   */
+  async update<Result>(change: (data: Data) => Result): Promise<Result> {
+    if (typeof change !== "function") throw new InvalidArgumentError("session.update() takes a function.");
+    const active = this.#active;
+    return (await active.exclusively(() => write(active, change as (data: any) => Result))) as Result;
+  }
+
+  /** Stores the changes now, without waiting for the response. @throws SessionGoneError when the session ended meanwhile. */
+  async save(): Promise<void> {
+    const active = this.#active;
+    await active.exclusively(async () => {
+      if (active.changed) await write(active);
+    });
+  }
+
+  /** Reads the session anew and drops the changes that are not stored. @throws SessionGoneError when it has ended. */
+  async reload(): Promise<void> {
+    const active = this.#active;
+    await active.exclusively(async () => {
+      if (active.record === undefined) return active.startAfresh("nothing");
+      const destination = await follow(active.engine, active.id, await active.engine.store.load(active.id));
+      if (destination.kind !== "live") throw new SessionGoneError();
+      active.reloadFrom(destination);
+    });
+  }
+
+  /** Leaves a message for the next page. Any plain value. */
+  flash(key: string, message: unknown): void;
+  /** The messages under a key, oldest first. They are gone once read. */
+  flash(key: string): any[];
+  flash(key: string, ...message: [unknown?]): any[] | undefined {
+    const { flash } = this.#active;
+    if (message.length === 0) return flash.take(key);
+    if (message[0] === undefined) throw new InvalidArgumentError("A flash message can't be undefined.");
+    jsonCodec.encode({ [key]: message[0] });
+    flash.add(key, message[0]);
+    return undefined;
+  }
+
+  /** What is safe to print: no token, no data. */
+  toJSON(): { id: string; isNew: boolean; userId: string | undefined; createdAt: Date; expiresAt: Date } {
+    const { id, isNew, userId, createdAt, expiresAt } = this;
+    return { id, isNew, userId, createdAt, expiresAt };
+  }
+}
+
+function clearSiteData(option: LogoutOptions["clearSiteData"] = false): string | undefined {
+  if (option === false) return undefined;
+  const kinds = option === true ? ["cache", "cookies", "storage"] : option;
+  return kinds.map((kind) => `"${kind}"`).join(", ");
+}

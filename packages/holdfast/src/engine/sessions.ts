@@ -1,0 +1,75 @@
+import type { Awaitable } from "../stores/contract.js";
+import { warn } from "../warn.js";
+import { ActiveSession } from "./active-session.js";
+import type { Engine } from "./engine.js";
+import type { SessionEventListener, SessionEventName } from "./events.js";
+import { Exchange } from "./exchange.js";
+import { openSession } from "./open.js";
+import type { SessionRequest } from "./request.js";
+import type { DefaultData } from "./session.js";
+import { UserSessions } from "./user-sessions.js";
+
+/** What `createSessions` gives: hand it to a framework's adapter. */
+export class Sessions<Data extends object = DefaultData> {
+  readonly #engine: Engine;
+  #sweepTimer: NodeJS.Timeout | undefined;
+  #closed = false;
+
+  /** @internal */
+  constructor(engine: Engine, sweepInterval: number | undefined) {
+    this.#engine = engine;
+    if (sweepInterval !== undefined) this.#scheduleSweep(sweepInterval);
+  }
+
+  /**
+   * Opens the session of a request. For authors of adapters: everybody else uses one.
+   * @throws StoreError when the store fails: the request must not be answered as if nobody were logged in.
+   */
+  open(request: SessionRequest): Awaitable<Exchange<Data>> {
+    const active = openSession(this.#engine, request);
+    if (active instanceof ActiveSession) return new Exchange<Data>(active);
+    return active.then((opened) => new Exchange<Data>(opened));
+  }
+
+  /** One user's sessions on all devices: list, revoke. */
+  ofUser(userId: string): UserSessions {
+    return new UserSessions(this.#engine, userId);
+  }
+
+  /** Listens to what happens to sessions. No event holds a token, a secret or session data. */
+  on<Name extends SessionEventName>(name: Name, listener: SessionEventListener<Name>): this {
+    this.#engine.events.on(name, listener);
+    return this;
+  }
+
+  off<Name extends SessionEventName>(name: Name, listener: SessionEventListener<Name>): this {
+    this.#engine.events.off(name, listener);
+    return this;
+  }
+
+  /** Removes expired sessions from the store now; it happens by itself every `sweepInterval`. The number removed. */
+  async sweep(): Promise<number> {
+    return this.#engine.store.sweep();
+  }
+
+  /** Ends the background sweep and closes the store. */
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    clearTimeout(this.#sweepTimer);
+    await this.#engine.store.store.close();
+  }
+
+  /** Sweeps at intervals that vary at random, so that several processes on one store don't sweep at once. */
+  #scheduleSweep(interval: number): void {
+    this.#sweepTimer = setTimeout(
+      async () => {
+        // A failure is an event already, and the next sweep tries again.
+        await this.sweep().catch((error) => warn("HOLDFAST_SWEEP", String(error)));
+        if (!this.#closed) this.#scheduleSweep(interval);
+      },
+      interval * (0.75 + Math.random() / 2),
+    );
+    this.#sweepTimer.unref();
+  }
+}

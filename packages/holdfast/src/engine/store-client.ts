@@ -1,0 +1,184 @@
+import { setTimeout as after } from "node:timers";
+import { StoreCorruptError, StoreError, StoreTimeoutError } from "../errors.js";
+import type {
+  Awaitable,
+  ReplaceResult,
+  Store,
+  StoreCall,
+  StoredSession,
+  StoreRecord,
+} from "../stores/contract.js";
+import type { EventBus } from "./events.js";
+import { recordFault } from "./record.js";
+
+/**
+ * A store as the engine uses it: every call has a deadline, every failure is a StoreError, every answer is checked.
+ * A store that answers at once costs no promise.
+ */
+export class StoreClient {
+  readonly store: Store;
+  readonly #timeout: number;
+  readonly #clock: () => number;
+  readonly #events: EventBus;
+
+  constructor(store: Store, timeout: number, clock: () => number, events: EventBus) {
+    this.store = store;
+    this.#timeout = timeout;
+    this.#clock = clock;
+    this.#events = events;
+  }
+
+  load(id: string): Awaitable<StoreRecord | undefined> {
+    return this.#run("load", (call) => this.store.load(id, call), loadFault);
+  }
+
+  create(id: string, record: StoreRecord): Awaitable<boolean> {
+    return this.#run("create", (call) => this.store.create(id, record, call), booleanFault);
+  }
+
+  replace(id: string, expectedVersion: number, record: StoreRecord): Awaitable<ReplaceResult> {
+    return this.#run(
+      "replace",
+      (call) => this.store.replace(id, expectedVersion, record, call),
+      replaceFault,
+    );
+  }
+
+  touch(id: string, idleDeadline: number): Awaitable<boolean> {
+    return this.#run("touch", (call) => this.store.touch(id, idleDeadline, call), booleanFault);
+  }
+
+  delete(id: string): Awaitable<void> {
+    return this.#run("delete", (call) => this.store.delete(id, call), noFault);
+  }
+
+  sweep(): Awaitable<number> {
+    return this.#run("sweep", (call) => this.store.sweep(call), noFault, Number.POSITIVE_INFINITY);
+  }
+
+  listByUser(userId: string): Awaitable<readonly StoredSession[]> {
+    return this.#run("listByUser", (call) => this.store.listByUser(userId, call), listFault);
+  }
+
+  deleteByUser(userId: string, except: string | undefined): Awaitable<readonly string[]> {
+    return this.#run("deleteByUser", (call) => this.store.deleteByUser(userId, except, call), arrayFault);
+  }
+
+  #run<T>(
+    operation: string,
+    invoke: (call: StoreCall) => Awaitable<T>,
+    faultOf: (answer: T) => string | undefined,
+    timeout = this.#timeout,
+  ): Awaitable<T> {
+    const call = new DeadlineCall(this.#clock());
+    let answer: Awaitable<T>;
+    try {
+      answer = invoke(call);
+    } catch (error) {
+      throw this.#failure(operation, error);
+    }
+    if (isPromise(answer)) return this.#withDeadline(operation, answer, call, faultOf, timeout);
+    return this.#checked(operation, answer, faultOf);
+  }
+
+  async #withDeadline<T>(
+    operation: string,
+    answer: Promise<T>,
+    call: DeadlineCall,
+    faultOf: (answer: T) => string | undefined,
+    timeout: number,
+  ): Promise<T> {
+    let timer: NodeJS.Timeout | undefined;
+    const deadline = new Promise<never>((_, reject) => {
+      if (timeout === Number.POSITIVE_INFINITY) return;
+      timer = after(() => {
+        reject(new StoreTimeoutError(this.store.name, operation, timeout));
+        call.abort();
+      }, timeout);
+    });
+    let value: T;
+    try {
+      value = await Promise.race([answer, deadline]);
+    } catch (error) {
+      throw this.#failure(operation, error);
+    } finally {
+      clearTimeout(timer);
+    }
+    return this.#checked(operation, value, faultOf);
+  }
+
+  #checked<T>(operation: string, answer: T, faultOf: (answer: T) => string | undefined): T {
+    const fault = faultOf(answer);
+    if (fault === undefined) return answer;
+    throw this.corrupt(operation, fault);
+  }
+
+  /** The error for a record of this store that can't be read; it is an event as well. */
+  corrupt(operation: string, fault: string): StoreCorruptError {
+    return this.#failure(
+      operation,
+      new StoreCorruptError(this.store.name, operation, fault),
+    ) as StoreCorruptError;
+  }
+
+  #failure(operation: string, error: unknown): StoreError {
+    const failure =
+      error instanceof StoreError ? error : new StoreError(this.store.name, operation, "failed", error);
+    this.#events.emit("store-error", { at: new Date(this.#clock()), operation, error: failure });
+    return failure;
+  }
+}
+
+/** The context of one call. Most stores never read the signal, so it is made only when one does. */
+class DeadlineCall implements StoreCall {
+  readonly now: number;
+  #controller: AbortController | undefined;
+  #aborted = false;
+
+  constructor(now: number) {
+    this.now = now;
+  }
+
+  get signal(): AbortSignal {
+    this.#controller ??= new AbortController();
+    if (this.#aborted) this.#controller.abort();
+    return this.#controller.signal;
+  }
+
+  abort(): void {
+    this.#aborted = true;
+    this.#controller?.abort();
+  }
+}
+
+function isPromise<T>(value: Awaitable<T>): value is Promise<T> {
+  return typeof (value as { then?: unknown } | null | undefined)?.then === "function";
+}
+
+function noFault(): undefined {}
+
+function loadFault(answer: unknown): string | undefined {
+  return answer === undefined ? undefined : recordFault(answer);
+}
+
+function booleanFault(answer: unknown): string | undefined {
+  return typeof answer === "boolean" ? undefined : "the answer is not true or false";
+}
+
+function replaceFault(answer: ReplaceResult): string | undefined {
+  if (answer?.status === "done" || answer?.status === "gone") return undefined;
+  return answer?.status === "conflict" ? recordFault(answer.record) : "the answer has no known status";
+}
+
+function arrayFault(answer: unknown): string | undefined {
+  return Array.isArray(answer) ? undefined : "the answer is not a list";
+}
+
+function listFault(answer: readonly StoredSession[]): string | undefined {
+  if (!Array.isArray(answer)) return "the answer is not a list";
+  for (const entry of answer) {
+    const fault = typeof entry?.id === "string" ? recordFault(entry.record) : "an entry has no id";
+    if (fault !== undefined) return fault;
+  }
+  return undefined;
+}

@@ -1,0 +1,118 @@
+import type { StoredSession, StoreRecord } from "../stores/contract.js";
+import { isSessionId } from "../token/token.js";
+import type { ClientDescription } from "./client.js";
+import type { Engine } from "./engine.js";
+import { contentsOf, follow, isExpired } from "./follow.js";
+import type { SessionMeta } from "./record.js";
+import { assertUserId, endStored } from "./rotation.js";
+
+/** One session of a user, as shown in a list of their devices. */
+export interface SessionSummary {
+  readonly id: string;
+  readonly createdAt: Date;
+  /** Accurate to the touch interval. */
+  readonly lastSeenAt: Date;
+  /** When it ends if the user does nothing more. */
+  readonly expiresAt: Date;
+  readonly authenticatedAt: Date | undefined;
+  readonly client: ClientDescription;
+}
+
+/** The sessions of one user, on every device: `sessions.ofUser(userId)`. */
+export class UserSessions {
+  readonly #engine: Engine;
+  readonly #userId: string;
+
+  /** @internal */
+  constructor(engine: Engine, userId: string) {
+    assertUserId(userId);
+    this.#engine = engine;
+    this.#userId = userId;
+  }
+
+  /** The living sessions, the last seen first. Costs that user's sessions, however many others there are. */
+  async list(): Promise<SessionSummary[]> {
+    const living = await livingSessions(this.#engine, this.#userId);
+    return living.map(({ id, record, meta }) => summarise(this.#engine, id, record, meta));
+  }
+
+  /**
+   * Ends one session of this user, at once and everywhere. False where it is not a living session of this user, whoever
+   * else's it may be.
+   */
+  async revoke(sessionId: string): Promise<boolean> {
+    const engine = this.#engine;
+    if (!isSessionId(sessionId)) return false;
+    const destination = await follow(engine, sessionId, await engine.store.load(sessionId));
+    if (destination.kind !== "live" || destination.stored.record.userId !== this.#userId) return false;
+    const id = await endStored(engine, destination.id, destination.stored.record, { ended: "revoked" });
+    emitRevoked(engine, id, this.#userId, "revoke");
+    return true;
+  }
+
+  /**
+   * Ends every session of this user, but for the one in `except` (usually `req.session.id`). The number ended.
+   * Call it when a password or another factor changes, and, without `except`, when the account is disabled.
+   */
+  async revokeAll(options: { except?: string } = {}): Promise<number> {
+    const engine = this.#engine;
+    const ids = await engine.store.deleteByUser(this.#userId, await this.#current(options.except));
+    for (const id of ids) emitRevoked(engine, id, this.#userId, "revokeAll");
+    return ids.length;
+  }
+
+  /** The id that a session has by now, should another request have renewed it. */
+  async #current(sessionId: string | undefined): Promise<string | undefined> {
+    if (!isSessionId(sessionId)) return undefined;
+    const destination = await follow(this.#engine, sessionId, await this.#engine.store.load(sessionId));
+    return destination.kind === "live" ? destination.id : sessionId;
+  }
+}
+
+/** Ends the sessions of a user beyond the limit, those last seen longest ago first; never the one in `keep`. */
+export async function enforceLimit(engine: Engine, userId: string, keep: string): Promise<void> {
+  const living = await livingSessions(engine, userId);
+  if (living.length <= engine.maxSessionsPerUser) return;
+  const others = living.filter(({ id }) => id !== keep);
+  for (const { id, record } of others.slice(engine.maxSessionsPerUser - 1)) {
+    emitRevoked(engine, await endStored(engine, id, record, { ended: "revoked" }), userId, "limit");
+  }
+}
+
+async function livingSessions(
+  engine: Engine,
+  userId: string,
+): Promise<Array<StoredSession & { meta: SessionMeta }>> {
+  const now = engine.clock();
+  const living: Array<StoredSession & { meta: SessionMeta }> = [];
+  for (const { id, record } of await engine.store.listByUser(userId)) {
+    const contents = contentsOf(engine, record);
+    if ("meta" in contents && !isExpired(record, now)) living.push({ id, record, meta: contents.meta });
+  }
+  return living.sort((a, b) => lastSeen(engine, b.record, b.meta) - lastSeen(engine, a.record, a.meta));
+}
+
+function summarise(engine: Engine, id: string, record: StoreRecord, meta: SessionMeta): SessionSummary {
+  return {
+    id,
+    createdAt: new Date(meta.createdAt),
+    lastSeenAt: new Date(lastSeen(engine, record, meta)),
+    expiresAt: new Date(record.idleDeadline),
+    authenticatedAt: meta.authenticatedAt === undefined ? undefined : new Date(meta.authenticatedAt),
+    client: meta.client ?? {},
+  };
+}
+
+/** The last write or touch, in milliseconds. A touch moves only the idle deadline, which tells when it was. */
+export function lastSeen(engine: Engine, record: StoreRecord, meta: SessionMeta): number {
+  return Math.max(meta.seenAt, record.idleDeadline - engine.idleTimeout);
+}
+
+function emitRevoked(
+  engine: Engine,
+  sessionId: string,
+  userId: string,
+  by: "revoke" | "revokeAll" | "limit",
+): void {
+  engine.events.emit("revoked", { at: new Date(engine.clock()), sessionId, userId, by });
+}

@@ -1,0 +1,114 @@
+import { setTimeout as delay } from "node:timers/promises";
+import { ConflictError, HeadersSentError, InvalidArgumentError, SessionGoneError } from "../errors.js";
+import type { StoreRecord } from "../stores/contract.js";
+import type { ActiveSession, Composed } from "./active-session.js";
+import type { Engine } from "./engine.js";
+import type { DroppedWriteReason } from "./events.js";
+import { type Destination, follow, isExpired } from "./follow.js";
+import { replaceContents } from "./merge.js";
+
+/** Writers of one session in one process take turns, so collisions come from other processes only. */
+const MAX_ATTEMPTS = 40;
+/** Milliseconds. */
+const MAX_BACKOFF = 50;
+
+type PlainObject = Record<string, unknown>;
+
+/**
+ * Stores the session's data and flash messages: as a new session, or in place of the version that was loaded. When
+ * another request was first, its changes and these are merged and written again. `change` is applied to a copy of the
+ * data right before each attempt, so together they are one atomic read-modify-write.
+ *
+ * Runs inside `active.exclusively`.
+ * @throws SessionGoneError when the session ended in the meantime; nothing is stored then.
+ * @throws ConflictError after a bounded number of attempts.
+ */
+export async function write<R>(
+  active: ActiveSession,
+  change?: (data: PlainObject) => R,
+): Promise<R | undefined> {
+  const { engine } = active;
+  if (active.standing === "stale") throw dropped(active, "stale");
+  for (let attempt = 1; ; attempt++) {
+    const data = change && active.dataCopy();
+    const result = data && change(data);
+    if (isThenable(result)) {
+      throw new InvalidArgumentError(
+        "The function given to session.update() must not be asynchronous: it may run again when another request was " +
+          "faster. Do the asynchronous work before, and only change the data in it.",
+      );
+    }
+    const text = data ? engine.codec.encode(data) : active.dataText();
+    const composed = active.compose(text, { kind: "write" });
+
+    const elsewhere =
+      active.record === undefined ? await insert(active, composed) : await replace(active, composed);
+    if (elsewhere === undefined) {
+      active.written(composed);
+      if (data) replaceContents(active.data, data);
+      return result;
+    }
+    if (elsewhere.kind !== "live") throw dropped(active, "gone");
+    active.moveTo(elsewhere);
+    await nextAttempt(engine, active.id, attempt);
+  }
+}
+
+async function insert(active: ActiveSession, { record }: Composed): Promise<undefined> {
+  if (active.headersSent) throw new HeadersSentError("Storing a new session");
+  const { engine, id } = active;
+  if (!(await engine.store.create(id, record))) {
+    throw engine.store.corrupt("create", "a new random id is taken already");
+  }
+  active.cookieIntent = "set";
+  engine.events.emit("created", { at: new Date(engine.clock()), sessionId: id });
+}
+
+function replace(active: ActiveSession, { record }: Composed): Promise<Destination | undefined> {
+  return swap(active.engine, active.id, active.record!, record);
+}
+
+/**
+ * Stores `next` in place of `current`. Undefined when that is done; else, with nothing changed, where the session is now.
+ */
+export async function swap(
+  engine: Engine,
+  id: string,
+  current: StoreRecord,
+  next: StoreRecord,
+): Promise<Destination | undefined> {
+  // The deadline passed while the handler ran: the session lives only if another request has moved it since.
+  if (isExpired(current, engine.clock())) {
+    const destination = await follow(engine, id, await engine.store.load(id));
+    const same =
+      destination.kind === "live" &&
+      destination.id === id &&
+      destination.stored.record.version === current.version;
+    if (!same) return destination;
+  }
+  const answer = await engine.store.replace(id, current.version, next);
+  if (answer.status === "done") return undefined;
+  return follow(engine, id, answer.status === "conflict" ? answer.record : undefined);
+}
+
+/** Counts an attempt that lost, and waits a little at random so that the rivals don't collide again. */
+export async function nextAttempt(engine: Engine, sessionId: string, attempt: number): Promise<void> {
+  engine.events.emit("conflict", { at: new Date(engine.clock()), sessionId, attempt });
+  if (attempt >= MAX_ATTEMPTS) throw new ConflictError(attempt);
+  if (attempt > 1) await delay(Math.random() * Math.min(2 ** attempt, MAX_BACKOFF));
+}
+
+/** Tells of changes that are stored nowhere. */
+export function reportDropped({ engine, record, id }: ActiveSession, reason: DroppedWriteReason): void {
+  const sessionId = record === undefined ? undefined : id;
+  engine.events.emit("dropped-write", { at: new Date(engine.clock()), sessionId, reason });
+}
+
+function dropped(active: ActiveSession, reason: DroppedWriteReason): SessionGoneError {
+  reportDropped(active, reason);
+  return new SessionGoneError();
+}
+
+function isThenable(value: unknown): boolean {
+  return typeof (value as { then?: unknown } | null | undefined)?.then === "function";
+}

@@ -1,0 +1,151 @@
+/**
+ * Every error that Holdfast throws on purpose. Each class has one cause and a stable `code` to switch on;
+ * `status` is the HTTP status that fits when nobody handles the error (Express and others read it).
+ * No message holds a token, a secret or session data.
+ */
+export class HoldfastError extends Error {
+  readonly code: string;
+  readonly status: number;
+
+  constructor(code: string, status: number, message: string, cause?: unknown) {
+    super(message, cause === undefined ? undefined : { cause });
+    this.name = new.target.name;
+    this.code = code;
+    this.status = status;
+  }
+}
+
+/** An option of `createSessions`, a store or an adapter is wrong. Thrown at start-up; `option` names it. */
+export class ConfigurationError extends HoldfastError {
+  readonly option: string;
+
+  constructor(option: string, message: string) {
+    super("ERR_HOLDFAST_CONFIG", 500, `${option}: ${message}`);
+    this.option = option;
+  }
+}
+
+/** A method of the session was called with an argument that it can't take. */
+export class InvalidArgumentError extends HoldfastError {
+  constructor(message: string) {
+    super("ERR_HOLDFAST_INVALID_ARGUMENT", 500, message);
+  }
+}
+
+/** The store failed. The request must not go on as if nobody were logged in: answer 503. */
+export class StoreError extends HoldfastError {
+  readonly store: string;
+  readonly operation: string;
+
+  constructor(
+    store: string,
+    operation: string,
+    message: string,
+    cause?: unknown,
+    code = "ERR_HOLDFAST_STORE",
+  ) {
+    super(code, 503, `The session store "${store}" ${message} (operation: ${operation}).`, cause);
+    this.store = store;
+    this.operation = operation;
+  }
+}
+
+/** The store did not answer within `storeTimeout`. Whether a write took effect is not known. */
+export class StoreTimeoutError extends StoreError {
+  constructor(store: string, operation: string, timeout: number) {
+    super(store, operation, `gave no answer within ${timeout} ms`, undefined, "ERR_HOLDFAST_STORE_TIMEOUT");
+  }
+}
+
+/** The store answered with something that is not a record of Holdfast's. */
+export class StoreCorruptError extends StoreError {
+  constructor(store: string, operation: string, what: string) {
+    super(
+      store,
+      operation,
+      `returned a record that can't be read: ${what}`,
+      undefined,
+      "ERR_HOLDFAST_STORE_CORRUPT",
+    );
+  }
+}
+
+/** Too many others wrote to the same session at the same time; nothing of this write was stored. Try again. */
+export class ConflictError extends HoldfastError {
+  constructor(attempts: number) {
+    super(
+      "ERR_HOLDFAST_CONFLICT",
+      503,
+      `The session was changed by others ${attempts} times while this request tried to write to it; nothing was stored. ` +
+        "Spread such writes out, or keep the hot value outside of the session.",
+    );
+  }
+}
+
+/** The session ended (logout, revoke, rotation, expiry) while this request was working with it. */
+export class SessionGoneError extends HoldfastError {
+  constructor() {
+    super(
+      "ERR_HOLDFAST_SESSION_GONE",
+      401,
+      "The session ended while this request was using it (logged out, revoked, rotated or expired), so nothing was stored.",
+    );
+  }
+}
+
+/** A value in the session data can't be stored and read back as it was. `path` says where, as in `data.cart[0].at`. */
+export class NotSerializableError extends HoldfastError {
+  readonly path: string;
+
+  constructor(path: string, what: string) {
+    super(
+      "ERR_HOLDFAST_NOT_SERIALIZABLE",
+      500,
+      `${path} is ${what}, which JSON can't carry back as it was. Store a plain value instead (a date as its ISO string, ` +
+        "a Map as an object), or choose another `codec`.",
+    );
+    this.path = path;
+  }
+}
+
+/** The session data is larger than `maxPayloadBytes`. `keys` lists the biggest top-level keys, biggest first. */
+export class PayloadTooLargeError extends HoldfastError {
+  readonly size: number;
+  readonly limit: number;
+  readonly keys: ReadonlyArray<{ key: string; bytes: number }>;
+
+  constructor(size: number, limit: number, keys: ReadonlyArray<{ key: string; bytes: number }>) {
+    const biggest = keys.map(({ key, bytes }) => `${key} (${bytes} bytes)`).join(", ");
+    super(
+      "ERR_HOLDFAST_PAYLOAD_TOO_LARGE",
+      500,
+      `The session takes ${size} bytes, and maxPayloadBytes is ${limit}. Its biggest keys: ${biggest}. ` +
+        "Keep large things in your database and their ids in the session.",
+    );
+    this.size = size;
+    this.limit = limit;
+    this.keys = keys;
+  }
+}
+
+/** The response's headers have left, so a new token could not reach the browser any more. */
+export class HeadersSentError extends HoldfastError {
+  constructor(action: string) {
+    super(
+      "ERR_HOLDFAST_HEADERS_SENT",
+      500,
+      `${action} needs to set a cookie, but the response's headers have been sent. Call it before the first byte of the response.`,
+    );
+  }
+}
+
+/** `login` as one user in the living session of another. Log the first one out before. */
+export class UserMismatchError extends HoldfastError {
+  constructor() {
+    super(
+      "ERR_HOLDFAST_USER_MISMATCH",
+      409,
+      "This session belongs to another user. Call session.logout() before session.login() with a different user id.",
+    );
+  }
+}

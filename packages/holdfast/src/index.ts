@@ -1,0 +1,23 @@
+/** Holdfast: sessions for Node.js. The engine; stores and adapters have entry points of their own. */
+export type { Duration } from "./duration.js";
+export type { ClientDescription } from "./engine/client.js";
+export { type Codec, jsonCodec } from "./engine/codec.js";
+export { createSessions, type InitialData, type SessionsOptions } from "./engine/create-sessions.js";
+export type {
+  CookieRejection,
+  DroppedWriteReason,
+  SessionEventListener,
+  SessionEventName,
+  SessionEvents,
+} from "./engine/events.js";
+export type { Exchange, ResponseHeaders } from "./engine/exchange.js";
+export type { MergeStrategies, MergeStrategy } from "./engine/merge.js";
+export type { SessionRequest, TrustProxy } from "./engine/request.js";
+export type { DefaultData, LoginOptions, LogoutOptions, Session, SessionData } from "./engine/session.js";
+export type { Sessions } from "./engine/sessions.js";
+export type { SessionSummary, UserSessions } from "./engine/user-sessions.js";
+export * from "./errors.js";
+export { memoryStore } from "./stores/memory.js";
+export type { CookieOptions } from "./token/cookie.js";
+export { CookieTooLargeError } from "./token/cookie.js";
+export type { Secret } from "./token/secret.js";

@@ -1,0 +1,88 @@
+/**
+ * The contract between the engine and a store: a versioned key-value map with expiry and a user index.
+ *
+ * A store keeps opaque records and compares versions; it holds no session logic. Merging, deadlines, rotation and
+ * retries live in the engine. `holdfast/testing/store` states this contract as tests that every store passes.
+ *
+ * Methods may answer at once or with a promise. A failure is thrown (or rejected) as it comes from the driver: the
+ * engine wraps it, gives every call a deadline, and answers 503.
+ */
+
+/** What a store keeps for one session id. All times are milliseconds since the epoch, by the engine's clock. */
+export interface StoreRecord {
+  /** 1 when created, one more with each `replace`. Chosen by the engine, compared by the store. */
+  readonly version: number;
+  /** Opaque text without NUL or lone surrogates; well-formed UTF-8 at any length up to the engine's limit. */
+  readonly payload: string;
+  /** From here on the record counts as absent, and the store may remove it. Never later than `absoluteDeadline`. */
+  readonly idleDeadline: number;
+  /** The end that `touch` can't move. */
+  readonly absoluteDeadline: number;
+  /** Whose session it is: 1 to 255 characters of well-formed text without control characters, or null. */
+  readonly userId: string | null;
+}
+
+/** What comes with every call. */
+export interface StoreCall {
+  /** Aborts when the engine no longer waits for the answer. Made when it is first read. */
+  readonly signal: AbortSignal;
+  /** The engine's clock at the start of the call: take it, not your own, to compute a time to live. */
+  readonly now: number;
+}
+
+/** A value now or later. */
+export type Awaitable<T> = T | Promise<T>;
+
+/** The answer of `replace`. */
+export type ReplaceResult =
+  | { readonly status: "done" }
+  /** Another version is stored: `record` is that newer record. */
+  | { readonly status: "conflict"; readonly record: StoreRecord }
+  /** Nothing is stored under this id. */
+  | { readonly status: "gone" };
+
+/** A record with the id that it is stored under. */
+export interface StoredSession {
+  readonly id: string;
+  readonly record: StoreRecord;
+}
+
+export interface Store {
+  /** A short name for messages, as in "sqlite". */
+  readonly name: string;
+
+  /** The record of this id, or undefined. Deadlines are the engine's business: a record past them may be returned. */
+  load(id: string, call: StoreCall): Awaitable<StoreRecord | undefined>;
+
+  /** Stores a record under a new id. False, and no change, where the id is taken. */
+  create(id: string, record: StoreRecord, call: StoreCall): Awaitable<boolean>;
+
+  /** In one atomic step: stores `record` if the stored version is `expectedVersion`, else changes nothing. */
+  replace(
+    id: string,
+    expectedVersion: number,
+    record: StoreRecord,
+    call: StoreCall,
+  ): Awaitable<ReplaceResult>;
+
+  /**
+   * Moves the idle deadline forward, and nothing else: not back, not past the stored `absoluteDeadline` (then it stays
+   * where it is), never creating a record, never changing version or payload. True if it moved.
+   */
+  touch(id: string, idleDeadline: number, call: StoreCall): Awaitable<boolean>;
+
+  /** Removes the record, if there is one. */
+  delete(id: string, call: StoreCall): Awaitable<void>;
+
+  /** Removes records whose `idleDeadline` is not later than `call.now`. The number removed (0 where the server does it). */
+  sweep(call: StoreCall): Awaitable<number>;
+
+  /** The records of one user, in any order; those past their deadline may be among them. */
+  listByUser(userId: string, call: StoreCall): Awaitable<readonly StoredSession[]>;
+
+  /** Removes every record of one user that exists now, but for the id `except`. The ids removed. */
+  deleteByUser(userId: string, except: string | undefined, call: StoreCall): Awaitable<readonly string[]>;
+
+  /** Ends timers and closes the connections that the store opened itself. */
+  close(): Awaitable<void>;
+}

@@ -1,0 +1,276 @@
+import { closeSync, openSync } from "node:fs";
+import { createRequire } from "node:module";
+import { setTimeout as delay } from "node:timers/promises";
+import { ConfigurationError } from "../errors.js";
+import type { Store, StoreCall, StoreRecord } from "./contract.js";
+
+/**
+ * What the store needs of a SQLite driver; `node:sqlite`'s DatabaseSync, better-sqlite3's and libsql's Database have it.
+ */
+export interface SqliteDatabase {
+  exec(sql: string): unknown;
+  prepare(sql: string): SqliteStatement;
+  close(): unknown;
+}
+
+export interface SqliteStatement {
+  run(...values: any[]): { changes: number | bigint };
+  get(...values: any[]): any;
+  all(...values: any[]): any[];
+}
+
+export interface SqliteStoreOptions {
+  /** The file; made if it isn't there. Several processes may use one file on a local disk. */
+  path?: string;
+  /** An open database of `node:sqlite`, `better-sqlite3` or `libsql`, in place of `path`. `close()` leaves it open. */
+  database?: SqliteDatabase;
+  /** The table's name: letters, digits and underscores. Default: "holdfast_sessions". */
+  table?: string;
+  /**
+   * "normal": an acknowledged write survives the end of the process, kill -9 included, but a power cut may take the last
+   * ones. "full": it survives a power cut too, at the price of a sync to disk for each write. Default: "normal".
+   */
+  durability?: "normal" | "full";
+}
+
+const SCHEMA_VERSION = 1;
+/** Milliseconds that SQLite itself waits for another process's write, with this thread blocked. Then we wait asleep. */
+const BUSY_TIMEOUT = 20;
+const SWEEP_BATCH = 200;
+
+/**
+ * Sessions in a SQLite file: the embedded default, for one machine and any number of processes on it. Takes `node:sqlite`
+ * where Node has it, else `better-sqlite3` or `libsql`, whichever is installed.
+ *
+ * @throws ConfigurationError where an option is wrong or no driver is there.
+ */
+export function sqliteStore(options: SqliteStoreOptions): Store {
+  const { path, table = "holdfast_sessions", durability = "normal" } = options;
+  if (!/^[A-Za-z_][A-Za-z0-9_]{0,62}$/.test(table)) {
+    throw new ConfigurationError("sqliteStore.table", `${JSON.stringify(table)} is not a plain table name`);
+  }
+  if (durability !== "normal" && durability !== "full") {
+    throw new ConfigurationError("sqliteStore.durability", 'expected "normal" or "full"');
+  }
+  const database = options.database ?? openDatabase(path);
+  prepareDatabase(database, table, durability);
+
+  const columns = "version, payload, idle_deadline, absolute_deadline, user_id";
+  const load = database.prepare(`SELECT ${columns} FROM ${table} WHERE id = ?`);
+  const insert = database.prepare(
+    `INSERT INTO ${table} (id, ${columns}) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING`,
+  );
+  const update = database.prepare(
+    `UPDATE ${table} SET version = ?, payload = ?, idle_deadline = ?, absolute_deadline = ?, user_id = ?
+     WHERE id = ? AND version = ?`,
+  );
+  const touch = database.prepare(
+    `UPDATE ${table} SET idle_deadline = ?1 WHERE id = ?2 AND idle_deadline < ?1 AND absolute_deadline >= ?1`,
+  );
+  const remove = database.prepare(`DELETE FROM ${table} WHERE id = ?`);
+  const sweepBatch = database.prepare(
+    `DELETE FROM ${table} WHERE rowid IN (SELECT rowid FROM ${table} WHERE idle_deadline <= ? LIMIT ${SWEEP_BATCH})`,
+  );
+  const list = database.prepare(`SELECT id, ${columns} FROM ${table} WHERE user_id = ?`);
+  const removeByUser = database.prepare(
+    `DELETE FROM ${table} WHERE user_id = ? AND id IS NOT ? RETURNING id`,
+  );
+  let closed = false;
+
+  return {
+    name: "sqlite",
+
+    load(id, call) {
+      return whenFree(call, () => toRecord(load.get(id)));
+    },
+
+    create(id, record, call) {
+      return whenFree(call, () => insert.run(id, ...toRow(record)).changes > 0);
+    },
+
+    replace(id, expectedVersion, record, call) {
+      return whenFree(call, () => {
+        if (update.run(...toRow(record), id, expectedVersion).changes > 0) return { status: "done" };
+        // Between the two statements the record may go or change once more: either way this is what it is by now.
+        const current = toRecord(load.get(id));
+        return current === undefined ? { status: "gone" } : { status: "conflict", record: current };
+      });
+    },
+
+    touch(id, idleDeadline, call) {
+      return whenFree(call, () => touch.run(idleDeadline, id).changes > 0);
+    },
+
+    delete(id, call) {
+      return whenFree(call, () => {
+        remove.run(id);
+      });
+    },
+
+    async sweep(call) {
+      let removed = 0;
+      for (let batch = SWEEP_BATCH; batch === SWEEP_BATCH && !closed; ) {
+        batch = Number(await whenFree(call, () => sweepBatch.run(call.now).changes));
+        removed += batch;
+        // Requests that are waiting get their turn between two batches.
+        await delay(1);
+      }
+      return removed;
+    },
+
+    listByUser(userId, call) {
+      return whenFree(call, () => list.all(userId).map((row) => ({ id: row.id, record: toRecord(row)! })));
+    },
+
+    deleteByUser(userId, except, call) {
+      return whenFree(call, () => removeByUser.all(userId, except ?? null).map((row) => row.id));
+    },
+
+    close() {
+      if (closed) return;
+      closed = true;
+      if (options.database === undefined) database.close();
+    },
+  };
+}
+
+function toRow({ version, payload, idleDeadline, absoluteDeadline, userId }: StoreRecord) {
+  return [version, payload, idleDeadline, absoluteDeadline, userId] as const;
+}
+
+function toRecord(row: any): StoreRecord | undefined {
+  if (row === undefined) return undefined;
+  return {
+    version: row.version,
+    payload: row.payload,
+    idleDeadline: row.idle_deadline,
+    absoluteDeadline: row.absolute_deadline,
+    userId: row.user_id,
+  };
+}
+
+/**
+ * Runs statements, at once where no other process is writing. Where one is, and keeps at it, this waits without blocking
+ * the thread and tries again, until it works or the call's deadline has passed.
+ */
+function whenFree<T>(call: StoreCall, work: () => T): T | Promise<T> {
+  try {
+    return work();
+  } catch (error) {
+    if (!isBusy(error)) throw error;
+    return retryWhileBusy(call, work, error);
+  }
+}
+
+async function retryWhileBusy<T>(call: StoreCall, work: () => T, busy: unknown): Promise<T> {
+  const { signal } = call;
+  for (let wait = 5; !signal.aborted; wait = Math.min(wait * 2, 100)) {
+    await delay(wait * (0.5 + Math.random()));
+    try {
+      return work();
+    } catch (error) {
+      if (!isBusy(error)) throw error;
+    }
+  }
+  throw busy;
+}
+
+/** SQLITE_BUSY and its extended codes (sqlite.org/rescode.html), as each driver reports them. */
+function isBusy(error: unknown): boolean {
+  const { code, errcode, rawCode } = error as { code?: unknown; errcode?: unknown; rawCode?: unknown };
+  const number = Number(errcode ?? rawCode);
+  return (typeof code === "string" && code.startsWith("SQLITE_BUSY")) || (number & 0xff) === 5;
+}
+
+function prepareDatabase(database: SqliteDatabase, table: string, durability: "normal" | "full"): void {
+  // Setting up may meet other processes that do the same, so here a long wait is right.
+  database.exec("PRAGMA busy_timeout = 5000");
+  database.exec("PRAGMA journal_mode = WAL");
+  database.exec(`PRAGMA synchronous = ${durability === "full" ? "FULL" : "NORMAL"}`);
+  migrate(database, table);
+  database.exec(`PRAGMA busy_timeout = ${BUSY_TIMEOUT}`);
+}
+
+/** Brings the table to this version's schema. The table's own version is kept beside it, so the file may hold other things. */
+function migrate(database: SqliteDatabase, table: string): void {
+  database.exec("BEGIN IMMEDIATE");
+  try {
+    database.exec(
+      "CREATE TABLE IF NOT EXISTS holdfast_schema (table_name TEXT PRIMARY KEY, version INTEGER NOT NULL)",
+    );
+    const row = database.prepare("SELECT version FROM holdfast_schema WHERE table_name = ?").get(table);
+    const version = Number(row?.version ?? 0);
+    if (version > SCHEMA_VERSION) {
+      throw new ConfigurationError(
+        "sqliteStore",
+        `the table ${table} has schema version ${version}, and this Holdfast knows ${SCHEMA_VERSION}: upgrade holdfast`,
+      );
+    }
+    if (version < 1) {
+      database.exec(`CREATE TABLE ${table} (
+        id TEXT PRIMARY KEY,
+        version INTEGER NOT NULL,
+        payload TEXT NOT NULL,
+        idle_deadline INTEGER NOT NULL,
+        absolute_deadline INTEGER NOT NULL,
+        user_id TEXT
+      )`);
+      database.exec(`CREATE INDEX ${table}_by_deadline ON ${table} (idle_deadline)`);
+      database.exec(`CREATE INDEX ${table}_by_user ON ${table} (user_id) WHERE user_id IS NOT NULL`);
+    }
+    database
+      .prepare(
+        "INSERT INTO holdfast_schema VALUES (?, ?) ON CONFLICT (table_name) DO UPDATE SET version = excluded.version",
+      )
+      .run(table, SCHEMA_VERSION);
+    database.exec("COMMIT");
+  } catch (error) {
+    database.exec("ROLLBACK");
+    throw error;
+  }
+}
+
+function openDatabase(path: string | undefined): SqliteDatabase {
+  if (typeof path !== "string" || path === "") {
+    throw new ConfigurationError(
+      "sqliteStore.path",
+      'expected the path of a file, as in sqliteStore({ path: "sessions.db" })',
+    );
+  }
+  if (path !== ":memory:") makePrivateFile(path);
+  const require = createRequire(import.meta.url);
+  const drivers: Array<() => SqliteDatabase> = [
+    () => new (require("node:sqlite").DatabaseSync)(path),
+    () => new (require("better-sqlite3"))(path),
+    () => new (require("libsql"))(path),
+  ];
+  for (const open of drivers) {
+    try {
+      return open();
+    } catch (error) {
+      if (!isMissingModule(error)) throw unusable(path, error);
+    }
+  }
+  throw new ConfigurationError(
+    "sqliteStore",
+    "no SQLite driver was found. Use Node 22.13 or later, which has one, or run: npm install better-sqlite3 (or libsql)",
+  );
+}
+
+/** Only its owner may read the file; SQLite gives its side files the same mode. */
+function makePrivateFile(path: string): void {
+  try {
+    closeSync(openSync(path, "a", 0o600));
+  } catch (error) {
+    throw unusable(path, error);
+  }
+}
+
+function unusable(path: string, error: unknown): ConfigurationError {
+  return new ConfigurationError("sqliteStore.path", `${path} can't be opened: ${(error as Error).message}`);
+}
+
+function isMissingModule(error: unknown): boolean {
+  const { code } = error as { code?: string };
+  return code === "MODULE_NOT_FOUND" || code === "ERR_UNKNOWN_BUILTIN_MODULE";
+}

@@ -1,0 +1,95 @@
+import { Buffer } from "node:buffer";
+import {
+  createHmac,
+  createSecretKey,
+  hkdfSync,
+  type KeyObject,
+  randomBytes,
+  timingSafeEqual,
+} from "node:crypto";
+import { ConfigurationError } from "../errors.js";
+import { warn } from "../warn.js";
+import { SECRET_COMMAND, type Secret, secretBytes, weaknessOf } from "./secret.js";
+import { TOKEN_LENGTH } from "./token.js";
+
+/** Characters of a signed token: the token, a dot, and its HMAC-SHA-256 as base64url. */
+export const SIGNED_TOKEN_LENGTH = TOKEN_LENGTH + 1 + 43;
+
+const SIGNED_TOKEN = /^[A-Za-z0-9_-]{43}\.[A-Za-z0-9_-]{43}$/;
+
+/** What became of a cookie's value: the token it carries, or why it is refused. */
+export type Verification =
+  | { readonly token: string; readonly signedByOlderKey: boolean }
+  | { readonly refused: "malformed" | "forged" };
+
+const MALFORMED: Verification = { refused: "malformed" };
+const FORGED: Verification = { refused: "forged" };
+
+/**
+ * The ordered secrets: the first signs, all verify, so that a secret is rotated by putting a new one in front and
+ * dropping the old one once the sessions that it signed have ended.
+ */
+export interface Keyring {
+  /** The signed token for a cookie. */
+  sign(token: string): string;
+  /** Checks the shape first, then the signature, in constant time. Never throws. */
+  verify(value: string): Verification;
+}
+
+/**
+ * Makes a keyring. Each purpose has a key of its own, derived from the secret with HKDF-SHA-256 (RFC 5869).
+ * @throws ConfigurationError in production, when a secret is missing, short or a known example; elsewhere it warns,
+ *   and stands in for missing secrets with a random one that is forgotten at the next start.
+ */
+export function createKeyring(secrets: readonly Secret[] | Secret, production: boolean): Keyring {
+  const list = (Array.isArray(secrets) ? secrets : [secrets]) as readonly Secret[];
+  const keys = checkedSecrets(list, production).map((bytes) => deriveKey(bytes, "sign"));
+  const [first, ...older] = keys as [KeyObject, ...KeyObject[]];
+
+  return {
+    sign: (token) => `${token}.${mac(first, token).toString("latin1")}`,
+    verify(value) {
+      if (value.length !== SIGNED_TOKEN_LENGTH || !SIGNED_TOKEN.test(value)) return MALFORMED;
+      const token = value.slice(0, TOKEN_LENGTH);
+      const given = Buffer.from(value.slice(TOKEN_LENGTH + 1), "latin1");
+      if (timingSafeEqual(mac(first, token), given)) return { token, signedByOlderKey: false };
+      for (const key of older) {
+        if (timingSafeEqual(mac(key, token), given)) return { token, signedByOlderKey: true };
+      }
+      return FORGED;
+    },
+  };
+}
+
+/** The HMAC's base64url text as bytes: comparing texts leaves no second spelling of the same signature. */
+function mac(key: KeyObject, token: string): Buffer {
+  return Buffer.from(createHmac("sha256", key).update(token).digest("base64url"), "latin1");
+}
+
+function deriveKey(secret: Uint8Array, purpose: string): KeyObject {
+  return createSecretKey(Buffer.from(hkdfSync("sha256", secret, "", `holdfast/1/${purpose}`, 32)));
+}
+
+function checkedSecrets(secrets: readonly Secret[], production: boolean): Uint8Array[] {
+  const missing = secrets.filter((secret) => secret === undefined || secret === null || secret === "").length;
+  if (secrets.length === 0 || missing === secrets.length) {
+    const advice = `set it to a long random text, which this command makes: ${SECRET_COMMAND}`;
+    if (production) throw new ConfigurationError("secrets", `no secret was given; ${advice}`);
+    warn(
+      "HOLDFAST_NO_SECRET",
+      `secrets: none was given, so a random one is used until the next start; ${advice}`,
+    );
+    return [randomBytes(32)];
+  }
+  return secrets.map((secret, index) => {
+    const option = `secrets[${index}]`;
+    const bytes = secretBytes(option, secret);
+    const weakness = weaknessOf(bytes);
+    if (weakness !== undefined) {
+      const advice = `the secret ${weakness}. Use a long random text, which this command makes: ${SECRET_COMMAND}`;
+      if (production) throw new ConfigurationError(option, advice);
+      warn("HOLDFAST_WEAK_SECRET", `${option}: ${advice} (Refused when NODE_ENV is "production".)`);
+    }
+    return bytes;
+  });
+}
