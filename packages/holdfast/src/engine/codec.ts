@@ -68,8 +68,8 @@ export function isPlainObject(value: unknown): value is Record<string, unknown> 
 }
 
 function classOf(value: object): string {
-  const { constructor } = Object.getPrototypeOf(value) as { constructor?: unknown };
-  return (typeof constructor === "function" && constructor.name) || "a class";
+  const prototype = Object.getPrototypeOf(value) as { constructor?: unknown };
+  return (typeof prototype.constructor === "function" && prototype.constructor.name) || "a class";
 }
 
 function memberPath(path: string, key: string): string {

@@ -66,9 +66,8 @@ export interface SessionsOptions<Data extends object> {
 }
 
 /** The data of a new session: needed where the type of the data has keys that are not optional. */
-export type InitialData<Data extends object> = {} extends Data
-  ? { initial?: () => Data }
-  : { initial: () => Data };
+export type InitialData<Data extends object> =
+  Partial<Data> extends Data ? { initial?: () => Data } : { initial: () => Data };
 
 /**
  * Sets up sessions. Every setting is checked here.
