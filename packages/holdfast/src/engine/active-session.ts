@@ -245,6 +245,12 @@ export class ActiveSession {
     return mergeData(this.#decode(this.#baseText), this.dataCopy(), theirs, this.engine.mergeStrategies);
   }
 
+  /** Counts what this request has changed so far as dealt with, though it is stored nowhere. */
+  abandonChanges(): void {
+    this.#baseText = this.dataText();
+    this.flash.reset(undefined);
+  }
+
   /**
    * Forgets the stored session and goes on with a new one: with nothing, with the changes that this request made, or with
    * all the data that it saw.

@@ -46,6 +46,7 @@ async function commitWork(active: ActiveSession): Promise<SessionHeaders> {
   } catch (error) {
     if (!(error instanceof SessionGoneError)) throw error;
     // It was ended by another request. Nothing comes back, and the cookie is that other response's business.
+    active.abandonChanges();
     if (active.cookieIntent === "set") active.cookieIntent = "keep";
   }
   const headers = { setCookie: cookieLine(active), clearSiteData: active.clearSiteData };

@@ -1,0 +1,58 @@
+// @ts-check
+
+const HEADERS = {
+  "Content-Security-Policy":
+    "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; " +
+    "base-uri 'none'; frame-ancestors 'none'",
+  "X-Content-Type-Options": "nosniff",
+  "X-Frame-Options": "DENY",
+  "Referrer-Policy": "same-origin",
+  "Cross-Origin-Opener-Policy": "same-origin",
+  "Cross-Origin-Resource-Policy": "same-origin",
+  "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=()",
+};
+
+/** @type {import("express").RequestHandler} */
+export function securityHeaders(_req, res, next) {
+  res.set(HEADERS);
+  next();
+}
+
+/**
+ * Refuses what another site makes a browser send (cross-site request forgery). Browsers say where a request comes from in
+ * Sec-Fetch-Site, older ones in Origin; what has neither does not come from a browser, and carries nobody's cookie.
+ *
+ * @type {import("express").RequestHandler}
+ */
+export function refuseCrossOrigin(req, res, next) {
+  if (["GET", "HEAD", "OPTIONS"].includes(req.method)) return next();
+  const site = req.get("Sec-Fetch-Site");
+  const origin = req.get("Origin");
+  const allowed =
+    site !== undefined
+      ? site === "same-origin" || site === "none"
+      : origin === undefined || origin === `${req.protocol}://${req.get("Host")}`;
+  if (allowed) return next();
+  res.status(403);
+  next(new Error("a cross-origin request was refused"));
+}
+
+/** Every page shows something about its reader, so none may be kept. @type {import("express").RequestHandler} */
+export function preventCaching(_req, res, next) {
+  res.set("Cache-Control", "no-store");
+  next();
+}
+
+/**
+ * A path of this shop to go to, from a form or a link, or undefined: never another site's address.
+ *
+ * @param {unknown} value
+ */
+export function localPath(value) {
+  if (typeof value !== "string" || !value.startsWith("/")) return undefined;
+  const base = "http://shop.invalid";
+  if (!URL.canParse(value, base)) return undefined;
+  const { origin, pathname, search } = new URL(value, base);
+  // "/.//elsewhere.example" comes out of the parser as a path that a browser takes for another site.
+  return origin === base && !pathname.startsWith("//") ? pathname + search : undefined;
+}

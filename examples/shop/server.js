@@ -1,0 +1,54 @@
+// @ts-check
+/** Starts the demo shop: `node examples/shop/server.js`. README.md lists the environment variables. */
+import { mkdirSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { createShop } from "./app.js";
+import { sessionSecret } from "./session-secret.js";
+
+/** Milliseconds that requests in flight have when the server is told to stop. */
+const SHUTDOWN_DEADLINE = 5000;
+
+const {
+  PORT = "3000",
+  HOST = "127.0.0.1",
+  SHOP_DATA = fileURLToPath(new URL("data", import.meta.url)),
+  SHOP_IDLE_TIMEOUT = "30m",
+  SHOP_REAUTHENTICATE_AFTER = "10m",
+} = process.env;
+
+mkdirSync(SHOP_DATA, { recursive: true, mode: 0o700 });
+const shop = await createShop({
+  dataFolder: SHOP_DATA,
+  secret: sessionSecret(SHOP_DATA),
+  idleTimeout: SHOP_IDLE_TIMEOUT,
+  reauthenticateAfter: SHOP_REAUTHENTICATE_AFTER,
+});
+
+const server = shop.app.listen(Number(PORT), HOST);
+
+server.on("listening", () => {
+  const { port } = /** @type {import("node:net").AddressInfo} */ (server.address());
+  console.log(`The shop is open: http://${HOST.includes(":") ? `[${HOST}]` : HOST}:${port}`);
+});
+
+server.on("error", async (/** @type {NodeJS.ErrnoException} */ error) => {
+  const message =
+    error.code === "EADDRINUSE"
+      ? `Port ${PORT} is taken. Choose another one: PORT=${Number(PORT) + 1} node examples/shop/server.js`
+      : `The shop can't listen on ${HOST}, port ${PORT}: ${error.message}`;
+  console.error(message);
+  await shop.close();
+  process.exitCode = 1;
+});
+
+/** Lets requests in flight end, then closes the databases. */
+function stop() {
+  const impatience = setTimeout(() => server.closeAllConnections(), SHUTDOWN_DEADLINE);
+  server.close(async () => {
+    clearTimeout(impatience);
+    await shop.close();
+  });
+}
+
+process.once("SIGTERM", stop);
+process.once("SIGINT", stop);

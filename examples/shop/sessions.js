@@ -1,0 +1,25 @@
+// @ts-check
+import { createSessions } from "holdfast";
+import { mergeCarts } from "./cart.js";
+
+/**
+ * The shop's sessions. Cookies, expiry, renewal and limits keep Holdfast's defaults.
+ *
+ * @param {{
+ *   store: import("holdfast/stores/contract").Store,
+ *   secret: string,
+ *   idleTimeout: import("holdfast").Duration,
+ * }} options
+ * @returns {ShopSessions}
+ */
+export function createShopSessions({ store, secret, idleTimeout }) {
+  return createSessions({
+    secrets: [secret],
+    store,
+    idleTimeout,
+    initial: () => ({ cart: {} }),
+    merge: { cart: mergeCarts },
+  });
+}
+
+/** @typedef {import("holdfast").Sessions<import("holdfast").SessionData>} ShopSessions */
