@@ -13,10 +13,10 @@ const HEADERS = {
 };
 
 /** @type {import("express").RequestHandler} */
-export function securityHeaders(_req, res, next) {
+export const securityHeaders = (_req, res, next) => {
   res.set(HEADERS);
   next();
-}
+};
 
 /**
  * Refuses what another site makes a browser send (cross-site request forgery). Browsers say where a request comes from in
@@ -24,7 +24,7 @@ export function securityHeaders(_req, res, next) {
  *
  * @type {import("express").RequestHandler}
  */
-export function refuseCrossOrigin(req, res, next) {
+export const refuseCrossOrigin = (req, res, next) => {
   if (["GET", "HEAD", "OPTIONS"].includes(req.method)) return next();
   const site = req.get("Sec-Fetch-Site");
   const origin = req.get("Origin");
@@ -35,13 +35,13 @@ export function refuseCrossOrigin(req, res, next) {
   if (allowed) return next();
   res.status(403);
   next(new Error("a cross-origin request was refused"));
-}
+};
 
 /** Every page shows something about its reader, so none may be kept. @type {import("express").RequestHandler} */
-export function preventCaching(_req, res, next) {
+export const preventCaching = (_req, res, next) => {
   res.set("Cache-Control", "no-store");
   next();
-}
+};
 
 /**
  * A path of this shop to go to, from a form or a link, or undefined: never another site's address.

@@ -13,15 +13,15 @@ const {
   HOST = "127.0.0.1",
   SHOP_DATA = fileURLToPath(new URL("data", import.meta.url)),
   SHOP_IDLE_TIMEOUT = "30m",
-  SHOP_REAUTHENTICATE_AFTER = "10m",
 } = process.env;
 
-mkdirSync(SHOP_DATA, { recursive: true, mode: 0o700 });
+// What is kept there is for its owner only: password hashes, and the secret that signs cookies.
+process.umask(0o077);
+mkdirSync(SHOP_DATA, { recursive: true });
 const shop = await createShop({
   dataFolder: SHOP_DATA,
   secret: sessionSecret(SHOP_DATA),
-  idleTimeout: SHOP_IDLE_TIMEOUT,
-  reauthenticateAfter: SHOP_REAUTHENTICATE_AFTER,
+  idleTimeout: /** @type {import("holdfast").Duration} */ (SHOP_IDLE_TIMEOUT),
 });
 
 const server = shop.app.listen(Number(PORT), HOST);

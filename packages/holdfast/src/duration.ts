@@ -1,3 +1,4 @@
+import { inspect } from "node:util";
 import { ConfigurationError } from "./errors.js";
 
 /** A length of time: a number of milliseconds, or a number with its unit, as in "500ms", "30m", "12h", "30d". */
@@ -24,7 +25,7 @@ export function milliseconds(option: string, duration: Duration, least = 1): num
     throw new ConfigurationError(
       option,
       `expected a duration of at least ${least} ms, as whole milliseconds or as text like "30m" or "12h" ` +
-        `(units: ms, s, m, h, d, w), got ${JSON.stringify(duration) ?? String(duration)}`,
+        `(units: ms, s, m, h, d, w), got ${typeof duration === "string" ? JSON.stringify(duration) : inspect(duration)}`,
     );
   }
   return value;

@@ -119,45 +119,59 @@ describe.each(STORES)("on the $name store", ({ open }) => {
       ["logout", (user: ReturnType<TestShop["browser"]>) => user.post("/logout")],
       ["rotate", (user: ReturnType<TestShop["browser"]>) => user.post("/rotate")],
       ["revokeAll", () => shop.sessions.ofUser("ada").revokeAll()],
-      ["revoke", async () => shop.sessions.ofUser("ada").revoke((await shop.sessions.ofUser("ada").list())[0]!.id)],
+      [
+        "revoke",
+        async () => shop.sessions.ofUser("ada").revoke((await shop.sessions.ofUser("ada").list())[0]!.id),
+      ],
       ["idle expiry", async () => shop.clock.advance(31 * 60_000)],
-      ["expiry seen by another", async (user: ReturnType<TestShop["browser"]>) => {
-        shop.clock.advance(31 * 60_000);
-        await user.twin().get("/session");
-      }],
-      ["expiry and sweep", async () => {
-        shop.clock.advance(31 * 60_000);
-        await shop.sessions.sweep();
-      }],
+      [
+        "expiry seen by another",
+        async (user: ReturnType<TestShop["browser"]>) => {
+          shop.clock.advance(31 * 60_000);
+          await user.twin().get("/session");
+        },
+      ],
+      [
+        "expiry and sweep",
+        async () => {
+          shop.clock.advance(31 * 60_000);
+          await shop.sessions.sweep();
+        },
+      ],
     ] as const;
 
-    it.each(enders)("a slow writer doesn't undo %s, nor touches the browser's cookie", async (ender, endIt) => {
-      const { browser, barrier } = await start();
-      const user = browser();
-      await user.post("/set/a/1");
-      await user.post("/login/ada");
-      const old = user.twin();
-      const slow = old.post("/set/late/1?hold=slow");
-      const slowUpdate = old.post("/increment?hold=slow");
-      await barrier("slow").arrived(2);
-      await endIt(user);
-      const cookieAfter = user.cookieHeader;
-      barrier("slow").open();
+    it.each(enders)(
+      "a slow writer doesn't undo %s, nor touches the browser's cookie",
+      async (ender, endIt) => {
+        const { browser, barrier } = await start();
+        const user = browser();
+        await user.post("/set/a/1");
+        await user.post("/login/ada");
+        const old = user.twin();
+        const slow = old.post("/set/late/1?hold=slow");
+        const slowUpdate = old.post("/increment?hold=slow");
+        await barrier("slow").arrived(2);
+        await endIt(user);
+        const cookieAfter = user.cookieHeader;
+        barrier("slow").open();
 
-      const late = await slow;
-      expect(late.status).toBe(200);
-      expect(late.setCookie).toEqual([]);
-      const refused = await slowUpdate;
-      expect(refused.status).toBe(401);
-      expect(refused.setCookie).toEqual([]);
-      expect(shop.events).toContainEqual(expect.objectContaining({ name: "dropped-write", reason: "gone" }));
-      expect(session(await old.get("/session"))).toMatchObject({ isNew: true, data: {} });
+        const late = await slow;
+        expect(late.status).toBe(200);
+        expect(late.setCookie).toEqual([]);
+        const refused = await slowUpdate;
+        expect(refused.status).toBe(401);
+        expect(refused.setCookie).toEqual([]);
+        expect(shop.events).toContainEqual(
+          expect.objectContaining({ name: "dropped-write", reason: "gone" }),
+        );
+        expect(session(await old.get("/session"))).toMatchObject({ isNew: true, data: {} });
 
-      expect(user.cookieHeader).toBe(cookieAfter);
-      const listed = await shop.sessions.ofUser("ada").list();
-      expect(listed.length).toBe(ender === "rotate" ? 1 : 0);
-      if (ender === "rotate") expect(session(await user.get("/session")).data).toEqual({ a: "1" });
-    });
+        expect(user.cookieHeader).toBe(cookieAfter);
+        const listed = await shop.sessions.ofUser("ada").list();
+        expect(listed.length).toBe(ender === "rotate" ? 1 : 0);
+        if (ender === "rotate") expect(session(await user.get("/session")).data).toEqual({ a: "1" });
+      },
+    );
 
     it("a login in one tab and a slow write of the anonymous session in another", async () => {
       const { browser, barrier } = await start();
@@ -182,7 +196,10 @@ describe.each(STORES)("on the $name store", ({ open }) => {
       await user.twin().post("/cart/pear");
       barrier("login").open();
       await login;
-      expect(session(await user.get("/session"))).toMatchObject({ userId: "ada", data: { cart: ["apple", "pear"] } });
+      expect(session(await user.get("/session"))).toMatchObject({
+        userId: "ada",
+        data: { cart: ["apple", "pear"] },
+      });
     });
 
     it("a request that arrives late with the token from before a login starts no session of its own", async () => {
@@ -210,7 +227,10 @@ describe.each(STORES)("on the $name store", ({ open }) => {
       barrier("both").open();
       await Promise.all([first, second]);
       for (const each of [one, two]) {
-        expect(session(await each.get("/session"))).toMatchObject({ userId: "ada", data: { cart: ["apple"] } });
+        expect(session(await each.get("/session"))).toMatchObject({
+          userId: "ada",
+          data: { cart: ["apple"] },
+        });
       }
       expect(await shop.sessions.ofUser("ada").list()).toHaveLength(2);
       expect(await shop.sessions.ofUser("ada").revokeAll()).toBe(2);
@@ -350,11 +370,19 @@ describe.each(STORES)("on the $name store", ({ open }) => {
 
       // The old token leads to the renewed session for the grace, and no longer.
       const late = old.twin();
-      expect(session(await late.get("/session"))).toMatchObject({ userId: "ada", data: { late: "1", counter: 1 } });
-      expect(session(await user.get("/session"))).toMatchObject({ userId: "ada", data: { late: "1", counter: 1 } });
+      expect(session(await late.get("/session"))).toMatchObject({
+        userId: "ada",
+        data: { late: "1", counter: 1 },
+      });
+      expect(session(await user.get("/session"))).toMatchObject({
+        userId: "ada",
+        data: { late: "1", counter: 1 },
+      });
       shop.clock.advance(30_000);
       expect(session(await late.get("/session")).isNew).toBe(true);
-      expect(shop.events).toContainEqual(expect.objectContaining({ name: "rejected-cookie", reason: "renewed" }));
+      expect(shop.events).toContainEqual(
+        expect.objectContaining({ name: "rejected-cookie", reason: "renewed" }),
+      );
       expect(session(await user.get("/session")).userId).toBe("ada");
       expect(await shop.sessions.ofUser("ada").list()).toHaveLength(1);
     });
@@ -541,9 +569,13 @@ describe.each(STORES)("on the $name store", ({ open }) => {
         shop.clock.advance(1000);
       }
       expect(await shop.sessions.ofUser("ada").list()).toHaveLength(3);
-      const alive = await Promise.all(browsers.map(async (each) => !session(await each.get("/session")).isNew));
+      const alive = await Promise.all(
+        browsers.map(async (each) => !session(await each.get("/session")).isNew),
+      );
       expect(alive).toEqual([false, false, true, true, true]);
-      expect(shop.events).toContainEqual(expect.objectContaining({ name: "revoked", by: "limit", userId: "ada" }));
+      expect(shop.events).toContainEqual(
+        expect.objectContaining({ name: "revoked", by: "limit", userId: "ada" }),
+      );
     });
   });
 

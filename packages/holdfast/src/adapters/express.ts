@@ -1,4 +1,4 @@
-import type { IncomingMessage, ServerResponse } from "node:http";
+import { IncomingMessage, ServerResponse } from "node:http";
 import type { Request, RequestHandler, Response } from "express";
 import type { Exchange } from "../engine/exchange.js";
 import type { DefaultData, Session } from "../engine/session.js";
@@ -64,22 +64,23 @@ interface Binding {
 
 const bindings = new WeakMap<IncomingMessage, Binding>();
 
-/** By the prototype that a response has here: the methods that it had before the holding ones were put over them. */
+/** By prototype of a response: the methods that it had before the holding ones were put over them. */
 const installed = new WeakMap<object, HoldingMethods>();
 
 /**
- * Express gives the requests and responses of an application prototypes of the application's. `req.session` and the holding
- * methods go there, once: own properties on each request would cost more than all the rest (DESIGN part 8).
+ * Express gives all requests and responses a prototype of its own. `req.session` and the holding methods go there, once:
+ * own properties on each request would cost more than all the rest (DESIGN part 8). A request without a session, of this
+ * application or another, works as if they were not there.
  */
 function install(req: Request, res: Response): HoldingMethods {
   const direct = Object.getPrototypeOf(res);
   let methods = installed.get(direct);
   if (methods === undefined) {
-    const [requests, responses] = [applicationPrototype(req), applicationPrototype(res)];
+    const responses = expressPrototype(res, ServerResponse.prototype) as ServerResponse;
     methods = installed.get(responses);
     if (methods === undefined) {
-      methods = holdResponses(responses as ServerResponse, (response) => bindings.get(response.req)?.held);
-      Object.defineProperty(requests, "session", sessionProperty);
+      methods = holdResponses(responses, (response) => bindings.get(response.req)?.held);
+      Object.defineProperty(expressPrototype(req, IncomingMessage.prototype), "session", sessionProperty);
       installed.set(responses, methods);
     }
     installed.set(direct, methods);
@@ -87,15 +88,12 @@ function install(req: Request, res: Response): HoldingMethods {
   return methods;
 }
 
-/** The outermost application's prototype, so that a mounted application's session outlives the mounted part. */
-function applicationPrototype(object: object): object {
-  let found: object | undefined;
+/** The prototype that all applications of this copy of Express share: the one on top of Node's own. */
+function expressPrototype(object: object, nodePrototype: object): object {
   for (let p = Object.getPrototypeOf(object); p !== null; p = Object.getPrototypeOf(p)) {
-    if (Object.hasOwn(p, "app")) found = p;
+    if (Object.getPrototypeOf(p) === nodePrototype) return p;
   }
-  if (found === undefined)
-    throw new ConfigurationError("expressSessions", "the request does not come from Express");
-  return found;
+  throw new ConfigurationError("expressSessions", "the request does not come from Express");
 }
 
 const sessionProperty: PropertyDescriptor & ThisType<IncomingMessage> = {

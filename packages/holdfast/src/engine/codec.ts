@@ -42,22 +42,34 @@ function assertPlainObject(value: object, path: string, ancestors: object[]): vo
   if (ancestors.includes(value))
     throw new NotSerializableError(path, "a reference to an object that contains it");
   ancestors.push(value);
-  if (Array.isArray(value)) {
-    for (let index = 0; index < value.length; index++)
-      assertPlain(value[index], `${path}[${index}]`, ancestors);
-  } else {
-    if (!isPlainObject(value)) throw new NotSerializableError(path, `an instance of ${classOf(value)}`);
-    if (typeof (value as { toJSON?: unknown }).toJSON === "function") {
-      throw new NotSerializableError(`${path}.toJSON`, "a function");
-    }
-    for (const key of Reflect.ownKeys(value)) {
-      if (typeof key === "symbol")
-        throw new NotSerializableError(`${path}[${String(key)}]`, "keyed by a symbol");
-      const member = (value as Record<string, unknown>)[key];
-      if (member !== undefined) assertPlain(member, memberPath(path, key), ancestors);
-    }
-  }
+  if (Array.isArray(value)) assertPlainList(value, path, ancestors);
+  else assertPlainMembers(value, path, ancestors);
   ancestors.pop();
+}
+
+function assertPlainList(list: readonly unknown[], path: string, ancestors: object[]): void {
+  if (Object.getPrototypeOf(list) !== Array.prototype)
+    throw new NotSerializableError(path, `an instance of ${classOf(list)}`);
+  for (let index = 0; index < list.length; index++) assertPlain(list[index], `${path}[${index}]`, ancestors);
+  // Its indices come first, then `length`, then what JSON drops.
+  const extra = Reflect.ownKeys(list)[list.length + 1];
+  if (extra !== undefined)
+    throw new NotSerializableError(memberPath(path, extra), "a named member of a list");
+}
+
+function assertPlainMembers(value: object, path: string, ancestors: object[]): void {
+  if (!isPlainObject(value)) throw new NotSerializableError(path, `an instance of ${classOf(value)}`);
+  if (typeof value.toJSON === "function") throw new NotSerializableError(`${path}.toJSON`, "a function");
+  const keys = Reflect.ownKeys(value);
+  for (const key of keys) {
+    if (typeof key === "symbol") throw new NotSerializableError(memberPath(path, key), "keyed by a symbol");
+    const member = value[key];
+    if (member !== undefined) assertPlain(member, memberPath(path, key), ancestors);
+  }
+  if (Object.keys(value).length < keys.length) {
+    const hidden = keys.find((key) => !Object.prototype.propertyIsEnumerable.call(value, key))!;
+    throw new NotSerializableError(memberPath(path, hidden), "a member that is not enumerable");
+  }
 }
 
 /** True for `{}`, for what JSON.parse makes and for `Object.create(null)`. */
@@ -72,6 +84,7 @@ function classOf(value: object): string {
   return (typeof prototype.constructor === "function" && prototype.constructor.name) || "a class";
 }
 
-function memberPath(path: string, key: string): string {
+function memberPath(path: string, key: string | symbol): string {
+  if (typeof key === "symbol") return `${path}[${String(key)}]`;
   return /^[A-Za-z_$][\w$]*$/.test(key) ? `${path}.${key}` : `${path}[${JSON.stringify(key)}]`;
 }

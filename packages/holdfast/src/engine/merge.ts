@@ -72,15 +72,23 @@ function applyStrategy(strategy: MergeStrategy, base: unknown, mine: unknown, th
   return mergeLists(base, mine, theirs);
 }
 
+/** A counter that was deleted starts anew: what the other side counted since is kept, the sum before is not. */
 function mergeCounters(base: unknown, mine: unknown, theirs: unknown): unknown {
+  if (mine === undefined) mine = 0;
+  if (theirs === undefined) theirs = 0;
   if (typeof mine !== "number" || typeof theirs !== "number") return mine;
   return theirs + (mine - (typeof base === "number" ? base : 0));
 }
 
+/** A list that was deleted is a list with everything removed: what the other side added is kept, the rest is not. */
 function mergeLists(base: unknown, mine: unknown, theirs: unknown): unknown {
-  if (!Array.isArray(mine) || !Array.isArray(theirs)) return mine;
+  const ours = mine === undefined ? [] : mine;
+  const other = theirs === undefined ? [] : theirs;
+  if (!Array.isArray(ours) || !Array.isArray(other)) return mine;
   const before = Array.isArray(base) ? base : [];
-  return [...without(theirs, without(before, mine)), ...without(mine, before)];
+  const merged = [...without(other, without(before, ours)), ...without(ours, before)];
+  const deleted = mine === undefined || theirs === undefined;
+  return deleted && merged.length === 0 ? undefined : merged;
 }
 
 /** The list without one occurrence of each of `items`. */
@@ -99,8 +107,12 @@ function without(list: readonly unknown[], items: readonly unknown[]): unknown[]
  * session data stays good when the data is merged or read anew.
  */
 export function replaceContents(target: PlainObject, source: PlainObject): void {
-  for (const key of Object.keys(target)) if (!Object.hasOwn(source, key)) delete target[key];
-  for (const key of Object.keys(source)) setOwn(target, key, source[key]);
+  const members = Object.entries(source);
+  // The order of keys counts, for the encoded text shows it: what is out of place is put in anew.
+  if (Object.keys(target).some((key, index) => key !== members[index]?.[0])) {
+    for (const key of Object.keys(target)) delete target[key];
+  }
+  for (const [key, value] of members) setOwn(target, key, value);
 }
 
 function own(object: PlainObject, key: string): unknown {

@@ -6,7 +6,7 @@ import type { Engine } from "./engine.js";
 import type { Destination } from "./follow.js";
 import { replaceContents } from "./merge.js";
 import { encodeTombstone, type Tombstone } from "./record.js";
-import { nextAttempt, swap } from "./write.js";
+import { swap } from "./write.js";
 
 /**
  * The steps that change a session's token or end it. Each leaves a tombstone under the old id, put there by
@@ -77,16 +77,11 @@ export async function endStored(
   reason: Pick<Tombstone, "ended">,
 ): Promise<string> {
   for (let attempt = 1; ; attempt++) {
-    const elsewhere = await swap(
-      engine,
-      id,
-      record,
-      tombstoneFor(engine, record, { ...reason, at: engine.clock() }),
-    );
+    const tombstone = tombstoneFor(engine, record, { ...reason, at: engine.clock() });
+    const elsewhere = await swap(engine, id, record, tombstone, attempt);
     if (elsewhere?.kind !== "live") return id;
     id = elsewhere.id;
     record = elsewhere.stored.record;
-    await nextAttempt(engine, id, attempt);
   }
 }
 
@@ -104,7 +99,7 @@ async function replaceToken(active: ActiveSession, step: Exclude<Step, { kind: "
   let stored = await storeUnder(engine, id, undefined, active.compose(active.dataText(), step));
   for (let attempt = 1; active.record !== undefined; attempt++) {
     const tombstone = tombstoneFor(engine, active.record, tombstoneOf(step, id, engine.clock()));
-    const elsewhere = await swap(engine, active.id, active.record, tombstone);
+    const elsewhere = await swap(engine, active.id, active.record, tombstone, attempt);
     if (elsewhere === undefined) break;
 
     if (elsewhere.kind === "live") {
@@ -115,7 +110,6 @@ async function replaceToken(active: ActiveSession, step: Exclude<Step, { kind: "
         return;
       }
       previousId = elsewhere.id;
-      await nextAttempt(engine, active.id, attempt);
     } else if (step.kind === "login") {
       active.startAfresh(isTwin(elsewhere, step.userId) ? "all" : "changes");
     } else {

@@ -8,9 +8,11 @@ import { type Destination, follow, isExpired } from "./follow.js";
 import { replaceContents } from "./merge.js";
 
 /** Writers of one session in one process take turns, so collisions come from other processes only. */
-const MAX_ATTEMPTS = 40;
+const MAX_ATTEMPTS = 50;
+/** Before this one attempt follows the other at once: what lost knows the newest state, and one of the rivals has won. */
+const FIRST_PAUSE = 10;
 /** Milliseconds. */
-const MAX_BACKOFF = 50;
+const MAX_PAUSE = 20;
 
 type PlainObject = Record<string, unknown>;
 
@@ -42,7 +44,9 @@ export async function write<R>(
     const composed = active.compose(text, { kind: "write" });
 
     const elsewhere =
-      active.record === undefined ? await insert(active, composed) : await replace(active, composed);
+      active.record === undefined
+        ? await insert(active, composed)
+        : await swap(engine, active.id, active.record, composed.record, attempt);
     if (elsewhere === undefined) {
       active.written(composed);
       if (data) replaceContents(active.data, data);
@@ -50,7 +54,6 @@ export async function write<R>(
     }
     if (elsewhere.kind !== "live") throw dropped(active, "gone");
     active.moveTo(elsewhere);
-    await nextAttempt(engine, active.id, attempt);
   }
 }
 
@@ -64,22 +67,21 @@ async function insert(active: ActiveSession, { record }: Composed): Promise<unde
   engine.events.emit("created", { at: new Date(engine.clock()), sessionId: id });
 }
 
-function replace(active: ActiveSession, { record }: Composed): Promise<Destination | undefined> {
-  return swap(active.engine, active.id, active.record!, record);
-}
-
 /**
  * Stores `next` in place of `current`. Undefined when that is done; else, with nothing changed, where the session is now.
+ * Where it lives and another was faster, the caller merges and tries again with the next `attempt`.
+ * @throws ConflictError where there were too many.
  */
 export async function swap(
   engine: Engine,
   id: string,
   current: StoreRecord,
   next: StoreRecord,
+  attempt: number,
 ): Promise<Destination | undefined> {
   // The deadline passed while the handler ran: the session lives only if another request has moved it since.
   if (isExpired(current, engine.clock())) {
-    const destination = await follow(engine, id, await engine.store.load(id));
+    const destination = await reload(engine, id);
     const same =
       destination.kind === "live" &&
       destination.id === id &&
@@ -88,14 +90,19 @@ export async function swap(
   }
   const answer = await engine.store.replace(id, current.version, next);
   if (answer.status === "done") return undefined;
-  return follow(engine, id, answer.status === "conflict" ? answer.record : undefined);
+  const elsewhere = await follow(engine, id, answer.status === "conflict" ? answer.record : undefined);
+  if (elsewhere.kind !== "live") return elsewhere;
+
+  engine.events.emit("conflict", { at: new Date(engine.clock()), sessionId: elsewhere.id, attempt });
+  if (attempt >= MAX_ATTEMPTS) throw new ConflictError(attempt);
+  if (attempt < FIRST_PAUSE) return elsewhere;
+  // Whoever loses so often meets many rivals: it steps back at random, and then needs to know what they wrote meanwhile.
+  await delay(Math.random() * MAX_PAUSE);
+  return reload(engine, elsewhere.id);
 }
 
-/** Counts an attempt that lost, and waits a little at random so that the rivals don't collide again. */
-export async function nextAttempt(engine: Engine, sessionId: string, attempt: number): Promise<void> {
-  engine.events.emit("conflict", { at: new Date(engine.clock()), sessionId, attempt });
-  if (attempt >= MAX_ATTEMPTS) throw new ConflictError(attempt);
-  if (attempt > 1) await delay(Math.random() * Math.min(2 ** attempt, MAX_BACKOFF));
+async function reload(engine: Engine, id: string): Promise<Destination> {
+  return follow(engine, id, await engine.store.load(id));
 }
 
 /** Tells of changes that are stored nowhere. */

@@ -1,3 +1,4 @@
+import { inspect } from "node:util";
 import { ConfigurationError, HoldfastError } from "../errors.js";
 
 /** How the session cookie is written. Every default is the safe one; see `docs/cookies.md`. */
@@ -49,6 +50,17 @@ export interface CookiePolicy {
   readonly overHttp: SessionCookie;
 }
 
+const OPTION_NAMES: readonly string[] = [
+  "name",
+  "path",
+  "domain",
+  "sameSite",
+  "secure",
+  "partitioned",
+  "priority",
+  "persistent",
+] satisfies (keyof CookieOptions)[];
+
 /** Browsers cap Max-Age at 400 days (RFC 6265bis 5.5). */
 const MAX_AGE_LIMIT = 400 * 86_400;
 /** Name plus value of one cookie, in bytes (RFC 6265bis 5.7, OWASP ASVS 5.0 3.3.5). */
@@ -64,6 +76,12 @@ const DOMAIN = /^\.?[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]*[a-
  * @throws ConfigurationError where browsers would refuse or ignore the cookie (RFC 6265bis 4.1.3, 5.7).
  */
 export function createCookiePolicy(options: CookieOptions = {}): CookiePolicy {
+  if (typeof options !== "object" || options === null)
+    throw new ConfigurationError("cookie", "expected an object");
+  for (const option of Object.keys(options)) {
+    if (!OPTION_NAMES.includes(option))
+      refuse(option, `is not an option; there are ${OPTION_NAMES.join(", ")}`);
+  }
   const {
     name = "sid",
     path = "/",
@@ -74,16 +92,18 @@ export function createCookiePolicy(options: CookieOptions = {}): CookiePolicy {
   } = options;
   const { priority, persistent = false } = options;
 
-  if (!TOKEN_CHARACTERS.test(name))
-    refuse("name", `${JSON.stringify(name)} is not a cookie name (RFC 6265 4.1.1)`);
-  if (!path.startsWith("/") || !ATTRIBUTE_CHARACTERS.test(path) || path.length > MAX_ATTRIBUTE_BYTES) {
-    refuse(
-      "path",
-      `${JSON.stringify(path)} must start with "/" and hold no ";", control or non-ASCII characters`,
-    );
+  if (typeof name !== "string" || !TOKEN_CHARACTERS.test(name))
+    refuse("name", `${inspect(name)} is not a cookie name (RFC 6265 4.1.1)`);
+  if (
+    typeof path !== "string" ||
+    !path.startsWith("/") ||
+    !ATTRIBUTE_CHARACTERS.test(path) ||
+    path.length > MAX_ATTRIBUTE_BYTES
+  ) {
+    refuse("path", `${inspect(path)} must start with "/" and hold no ";", control or non-ASCII characters`);
   }
-  if (domain !== undefined && (!DOMAIN.test(domain) || domain.length > 253)) {
-    refuse("domain", `${JSON.stringify(domain)} is not a domain name`);
+  if (domain !== undefined && (typeof domain !== "string" || !DOMAIN.test(domain) || domain.length > 253)) {
+    refuse("domain", `${inspect(domain)} is not a domain name`);
   }
   oneOf("sameSite", sameSite, ["lax", "strict", "none"]);
   oneOf("secure", secure, [true, false, "auto"]);
@@ -191,7 +211,7 @@ function capitalised(word: string): string {
 function oneOf(option: string, value: unknown, allowed: readonly unknown[]): void {
   if (!allowed.includes(value)) {
     const choices = allowed.filter((choice) => choice !== undefined).map((choice) => JSON.stringify(choice));
-    refuse(option, `expected ${choices.join(" or ")}, got ${JSON.stringify(value) ?? String(value)}`);
+    refuse(option, `expected ${choices.join(" or ")}, got ${inspect(value)}`);
   }
 }
 

@@ -34,17 +34,30 @@ const KNOWN_EXAMPLES = [
   "asecretwithminimumlengthof32characters",
   "complexpasswordatleast32characterslong",
   "passwordatleast32characterslong",
+  "averylogphrasebiggerthanthirtytwochars",
+  "alongrandomlygeneratedstringstoredinenv",
+  "longrandomstring",
+  "astringsecretatleast256bitslong",
+  "your256bitsecret",
+  "80d42cfb1cd2462c8f17e3237d9027e9",
 ];
 
 /** The bytes of a secret, or an error that names the option when it is no secret at all. */
 export function secretBytes(option: string, secret: Secret): Uint8Array {
+  const bytes = bytesOf(secret);
+  if (bytes !== undefined && bytes.length > 0) return bytes;
+  const got = bytes !== undefined ? "an empty one" : secret === undefined ? "undefined" : typeof secret;
+  throw new ConfigurationError(
+    option,
+    `expected text, bytes or a secret KeyObject, got ${got}. Make one with: ${SECRET_COMMAND}`,
+  );
+}
+
+function bytesOf(secret: Secret): Uint8Array | undefined {
   if (typeof secret === "string") return Buffer.from(secret, "utf8");
   if (secret instanceof Uint8Array) return secret;
   if (secret instanceof KeyObject && secret.type === "secret") return secret.export();
-  throw new ConfigurationError(
-    option,
-    `expected text, bytes or a secret KeyObject, got ${secret === undefined ? "undefined" : typeof secret}. Make one with: ${SECRET_COMMAND}`,
-  );
+  return undefined;
 }
 
 /** What is weak about a secret, as the end of a sentence that starts with "the secret …", or nothing. */
@@ -57,16 +70,30 @@ export function weaknessOf(bytes: Uint8Array): string | undefined {
     return "is an example that everybody knows";
   if (bytes.length < MIN_BYTES) return `has ${bytes.length} bytes; ${MIN_BYTES} is the least`;
   if (new Set(bytes).size < MIN_DIFFERENT_BYTES) return "repeats a few characters";
+  if (isRepetition(bytes)) return "repeats a shorter text";
+  if (isSequence(bytes)) return "is a sequence of characters";
   return undefined;
 }
 
 /** An example that was repeated, numbered or (for the unmistakable ones) padded to make it longer is still that example. */
 function isBuiltOn(letters: string, example: string): boolean {
-  if (letters.length === 0) return false;
-  const repeated = example.repeat(Math.ceil(letters.length / example.length)).slice(0, letters.length);
+  if (!letters.includes(example)) return false;
+  const repeated = example.repeat(Math.ceil(letters.length / example.length));
   return (
-    letters === repeated ||
-    letters.replace(/\d+$/, "") === example ||
-    (example.length >= 10 && letters.includes(example))
+    example.length >= 10 || repeated.startsWith(letters) || /^\d*$/.test(letters.replaceAll(example, ""))
   );
+}
+
+/** A text twice or more in a row is only as strong as that text. */
+function isRepetition(bytes: Uint8Array): boolean {
+  for (let period = 1; period < MIN_BYTES && period * 2 <= bytes.length; period++) {
+    if (bytes.every((byte, index) => index < period || byte === bytes[index - period])) return true;
+  }
+  return false;
+}
+
+/** Most characters follow the one before, as in "abcdef…" and "0123456789…". */
+function isSequence(bytes: Uint8Array): boolean {
+  const steps = bytes.filter((byte, index) => index > 0 && byte === bytes[index - 1]! + 1).length;
+  return steps > bytes.length / 2;
 }

@@ -1,5 +1,14 @@
 import { type ChildProcess, execFile, spawn } from "node:child_process";
-import { accessSync, appendFileSync, constants, existsSync, mkdirSync, mkdtempSync, rmdirSync, rmSync } from "node:fs";
+import {
+  accessSync,
+  appendFileSync,
+  constants,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  rmdirSync,
+  rmSync,
+} from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
@@ -38,7 +47,9 @@ export async function installDebianPackages(...packages: string[]): Promise<bool
       });
       return true;
     } catch (error) {
-      console.warn(`apt-get could not install ${packages.join(" ")}: ${(error as Error).message.split("\n")[0]}`);
+      console.warn(
+        `apt-get could not install ${packages.join(" ")}: ${(error as Error).message.split("\n")[0]}`,
+      );
       return false;
     }
   });

@@ -1,5 +1,5 @@
-import type { AddressInfo } from "node:net";
 import { createServer, type RequestListener, type Server } from "node:http";
+import type { AddressInfo } from "node:net";
 
 /** A response, read to its end. */
 export interface Answer {
@@ -58,7 +58,9 @@ export class Browser {
 }
 
 /** A server on a free loopback port; `close` ends its connections too. */
-export async function listen(listener: RequestListener): Promise<{ url: string; server: Server; close(): Promise<void> }> {
+export async function listen(
+  listener: RequestListener,
+): Promise<{ url: string; server: Server; close(): Promise<void> }> {
   const server = createServer(listener);
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   const close = () =>

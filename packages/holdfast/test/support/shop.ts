@@ -51,7 +51,10 @@ const EVENT_NAMES: readonly SessionEventName[] = [
   "store-error",
 ];
 
-export async function openShop(store: Store, options: Partial<SessionsOptions<Data>> = {}): Promise<TestShop> {
+export async function openShop(
+  store: Store,
+  options: Partial<SessionsOptions<Data>> = {},
+): Promise<TestShop> {
   const clock = new Clock();
   const sessions = createSessions<Data>({
     secrets: [SECRET],

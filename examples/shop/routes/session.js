@@ -1,0 +1,56 @@
+// @ts-check
+import { Router } from "express";
+import { countdownOf } from "../countdown.js";
+import { html } from "../html.js";
+
+/**
+ * Tells a page how long its session has left, and lets time run on: it opens the session and never commits, so that the
+ * idle deadline stays. Were this an ordinary route, two tabs left open would keep a session alive for ever by asking.
+ *
+ * @param {import("../sessions.js").ShopSessions} sessions
+ * @returns {import("express").RequestHandler}
+ */
+export function sessionStatus(sessions) {
+  return async (req, res) => {
+    const { session } = await sessions.open({
+      header: (name) => req.get(name),
+      encrypted: req.secure,
+      remoteAddress: req.socket.remoteAddress,
+    });
+    res.json(statusOf(session));
+  };
+}
+
+/** @param {import("../app.js").Shop} shop */
+export function sessionRoutes({ page }) {
+  const router = Router();
+
+  router.post("/extend", async (req, res) => {
+    const { session } = req;
+    // Writing would start a new session in place of one that is over.
+    if (!session.isNew) await session.update(() => {});
+    if (req.accepts(["html", "json"]) === "json") return res.json(statusOf(session));
+    if (session.isNew) return res.redirect(303, "/session/ended");
+    session.flash("notice", { text: "Your session goes on." });
+    res.redirect(303, "/");
+  });
+
+  router.get("/ended", (req, res) => {
+    if (!req.session.isNew) return res.redirect(303, "/");
+    page(req, res, {
+      title: "Your session has ended",
+      main: html`<div class="narrow">
+        <h1>Your session has ended</h1>
+        <p>Nothing had happened for a while, so we signed you out to keep your account safe.</p>
+        <p class="actions"><a class="button" href="/login">Sign in again</a> <a class="button quiet" href="/">To the shop</a></p>
+      </div>`,
+    });
+  });
+
+  return router;
+}
+
+/** @param {import("holdfast").Session} session */
+function statusOf(session) {
+  return session.isNew ? { live: false } : { live: true, expiresAt: session.expiresAt, ...countdownOf(session) };
+}

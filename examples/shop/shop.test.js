@@ -1,0 +1,254 @@
+// @ts-check
+/** Drives the shop in a real browser, against a real server process. */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { chromium } from "playwright-core";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { chromiumArgs, findChromium } from "./test/chromium.js";
+import { screenshots } from "./test/screenshots.js";
+import { startShop } from "./test/shop-process.js";
+
+const executablePath = findChromium();
+/** Milliseconds for everything that is waited for: nothing is asserted about how long it takes. */
+const PATIENCE = 60_000;
+
+describe.skipIf(executablePath === undefined)("the shop in Chromium", { timeout: 4 * PATIENCE }, () => {
+  /** @type {import("playwright-core").Browser} */
+  let browser;
+  /** @type {string[]} */
+  const folders = [];
+  /** @type {import("./test/shop-process.js").ShopProcess[]} */
+  const shops = [];
+
+  beforeAll(async () => {
+    browser = await chromium.launch({ executablePath, args: chromiumArgs, timeout: PATIENCE });
+  }, PATIENCE);
+
+  afterAll(async () => {
+    await browser?.close();
+    await Promise.all(shops.map((shop) => shop.stop("SIGKILL")));
+    for (const folder of folders) rmSync(folder, { recursive: true, force: true });
+  }, PATIENCE);
+
+  function newFolder() {
+    const folder = mkdtempSync(join(tmpdir(), "holdfast-shop-"));
+    folders.push(folder);
+    return folder;
+  }
+
+  /** @param {Parameters<typeof startShop>[0]} options */
+  async function openShop(options) {
+    const shop = await startShop(options);
+    shops.push(shop);
+    return shop;
+  }
+
+  /**
+   * A browser profile of its own, and what goes wrong in it: errors and refusals of the Content Security Policy.
+   *
+   * @param {string} baseURL
+   * @param {import("playwright-core").BrowserContextOptions} [options]
+   */
+  async function newProfile(baseURL, options) {
+    const context = await browser.newContext({ baseURL, ...options });
+    context.setDefaultTimeout(PATIENCE);
+    /** @type {string[]} */
+    const problems = [];
+    context.on("console", (message) => {
+      if (message.type() === "error") problems.push(message.text());
+    });
+    context.on("weberror", (error) => problems.push(String(error.error())));
+    const page = await context.newPage();
+    return { context, page, problems };
+  }
+
+  test("a cart and a login outlive all that happens to them", async () => {
+    const dataFolder = newFolder();
+    const shop = await openShop({ dataFolder });
+    const first = await newProfile(shop.url);
+    const { page } = first;
+
+    // Looking around stores nothing.
+    await page.goto("/");
+    await screenshots(page, "01-catalogue");
+    expect(await first.context.cookies()).toEqual([]);
+
+    // An anonymous cart.
+    await page.getByRole("button", { name: "Add to cart Storm lantern" }).click();
+    await page.getByText("Storm lantern is in your cart.").waitFor();
+    await page.getByRole("button", { name: "Add to cart Harbour mug" }).click();
+    await page.getByText("Harbour mug is in your cart.").waitFor();
+    await page.locator(".session-panel summary").click();
+    await screenshots(page, "02-flash-and-panel");
+    await page.goto("/cart");
+    await page.getByLabel("Quantity of Harbour mug").fill("3");
+    await page.getByRole("listitem").filter({ hasText: "Harbour mug" }).getByRole("button", { name: "Change" }).click();
+    await page.getByText("Harbour mug: quantity changed.").waitFor();
+    expect(await page.getByLabel("Quantity of Harbour mug").inputValue()).toBe("3");
+    await screenshots(page, "03-cart");
+
+    // Checking out needs a login; a wrong password is told.
+    const anonymousCookie = await cookieHeader(first.context);
+    await page.getByRole("link", { name: "Check out" }).click();
+    await page.getByRole("heading", { name: "Sign in" }).waitFor();
+    await signIn(page, "ada", "not her password");
+    await page.getByText("don’t go together").waitFor();
+    await screenshots(page, "04-wrong-password");
+    await signIn(page, "ada", "lovelace-1815");
+
+    // It goes on where it was, with the cart, under a new token. The old one is dead.
+    await page.getByRole("heading", { name: "Check out" }).waitFor();
+    expect(new URL(page.url()).pathname).toBe("/checkout");
+    expect(await page.locator("main").textContent()).toContain("Harbour mug");
+    await screenshots(page, "05-checkout");
+    expect(await cookieHeader(first.context)).not.toBe(anonymousCookie);
+    expect(await cartPage(shop.url, anonymousCookie)).toContain("There is nothing in it yet.");
+    expect(await cartPage(shop.url, await cookieHeader(first.context))).toContain("Harbour mug");
+
+    // A second browser signs in, and the first signs it out.
+    const second = await newProfile(shop.url);
+    await second.page.goto("/login");
+    await screenshots(second.page, "06-sign-in");
+    await signIn(second.page, "ada", "lovelace-1815");
+    await second.page.getByRole("heading", { name: "Ada Lovelace" }).waitFor();
+    await page.goto("/account/devices");
+    expect(await page.locator(".devices li").count()).toBe(2);
+    expect(await page.locator(".devices .this-device").count()).toBe(1);
+    expect(await page.locator(".devices").textContent()).toMatch(/Chrom\w+ on Linux/);
+    await screenshots(page, "07-devices");
+    await page.locator(".devices li:not(.this-device)").getByRole("button").click();
+    await page.getByText("That device is signed out.").waitFor();
+    expect(await page.locator(".devices li").count()).toBe(1);
+    await second.page.goto("/account");
+    await second.page.getByRole("heading", { name: "Sign in" }).waitFor();
+
+    // The server dies without a word and comes back: still signed in, the cart still there.
+    await shop.stop("SIGKILL");
+    await openShop({ dataFolder, port: shop.port });
+    await page.goto("/cart");
+    expect(await page.getByRole("navigation").textContent()).toContain("Ada");
+    expect(await page.getByLabel("Quantity of Harbour mug").inputValue()).toBe("3");
+
+    // Twenty changes at once.
+    await page.goto("/lab");
+    await page.getByRole("button", { name: "Fire twenty changes" }).click();
+    await page.getByText("20 of 20 arrived. Stickers in your cart: 0 before, 20 now.").waitFor();
+    expect(await page.locator(".chips .arrived").count()).toBe(20);
+    await screenshots(page, "08-lab");
+    await page.goto("/cart");
+    expect(await page.getByLabel("Quantity of Kelp sticker").inputValue()).toBe("20");
+
+    // The order empties the cart.
+    await page.getByRole("link", { name: "Check out" }).click();
+    await page.getByRole("button", { name: "Place order" }).click();
+    await page.getByRole("heading", { name: "Order 1" }).waitFor();
+    await screenshots(page, "09-order");
+    await page.goto("/cart");
+    await page.getByText("There is nothing in it yet.").waitFor();
+    await page.goto("/account");
+    await page.getByRole("link", { name: "Order 1" }).waitFor();
+    await screenshots(page, "10-account");
+
+    // Signing out.
+    const signedInCookie = await cookieHeader(first.context);
+    await page.getByRole("button", { name: "Sign out" }).click();
+    await page.getByText("You are signed out.").waitFor();
+    expect(await accountStatus(shop.url, signedInCookie)).toBe(303);
+
+    await page.goto("/session/ended");
+    expect([...first.problems, ...second.problems]).toEqual([]);
+    await Promise.all([first.context.close(), second.context.close()]);
+  });
+
+  test("an idle session warns, goes on when asked, and ends; open tabs don't keep it alive", async () => {
+    const shop = await openShop({ dataFolder: newFolder(), idleTimeout: "20s" });
+    const { context, page, problems } = await newProfile(shop.url);
+    await page.goto("/login");
+    await signIn(page, "grace", "hopper-1906");
+    await page.getByRole("heading", { name: "Grace Hopper" }).waitFor();
+    const otherTab = await context.newPage();
+    await otherTab.goto("/cart");
+
+    const dialog = page.getByRole("alertdialog", { name: "Are you still there?" });
+    await dialog.waitFor();
+    await screenshots(page, "11-expiry-warning");
+    const before = await expiresAt(page);
+    await dialog.getByRole("button", { name: "Keep me here" }).click();
+    await dialog.waitFor({ state: "hidden" });
+    expect(await expiresAt(page)).toBeGreaterThan(before);
+    const cookie = await cookieHeader(context);
+    expect(await accountStatus(shop.url, cookie)).toBe(200);
+
+    await page.waitForURL("**/session/ended");
+    await otherTab.waitForURL("**/session/ended");
+    await screenshots(page, "12-session-ended");
+    expect(await accountStatus(shop.url, cookie)).toBe(303);
+    await page.goto("/account");
+    await page.getByRole("heading", { name: "Sign in" }).waitFor();
+    expect(problems).toEqual([]);
+    await context.close();
+  });
+
+  test("without JavaScript one can shop, sign in and order", async () => {
+    const shop = await openShop({ dataFolder: newFolder() });
+    const { context, page } = await newProfile(shop.url, { javaScriptEnabled: false });
+    await page.goto("/");
+    await page.getByRole("button", { name: "Add to cart Pocket compass" }).click();
+    await page.getByText("Pocket compass is in your cart.").waitFor();
+    await page.getByRole("button", { name: "Add to cart Door buoy" }).click();
+    await page.getByRole("link", { name: "View cart" }).click();
+    await page.getByRole("button", { name: "Remove Door buoy" }).click();
+    await page.getByText("Door buoy removed.").waitFor();
+    await page.getByRole("link", { name: "Check out" }).click();
+    await signIn(page, "grace", "hopper-1906");
+    await page.locator(".session-panel summary").click();
+    await page.getByRole("button", { name: "Extend" }).click();
+    await page.getByText("Your session goes on.").waitFor();
+    await page.goto("/checkout");
+    await page.getByRole("button", { name: "Place order" }).click();
+    await page.getByText("Thank you! Order 1 is on its way.").waitFor();
+    await page.goto("/lab");
+    await page.getByText("This one needs JavaScript").waitFor();
+    await page.getByRole("button", { name: "Sign out" }).click();
+    await page.getByText("You are signed out.").waitFor();
+    await context.close();
+    expect(await shop.stop()).toBe(0);
+    expect(shop.complaints()).toBe("");
+  });
+});
+
+/**
+ * @param {import("playwright-core").Page} page
+ * @param {string} login
+ * @param {string} password
+ */
+async function signIn(page, login, password) {
+  await page.getByLabel("Name").fill(login);
+  await page.getByLabel("Password").fill(password);
+  await page.getByRole("main").getByRole("button", { name: "Sign in" }).click();
+}
+
+/** What the browser would send. @param {import("playwright-core").BrowserContext} context */
+async function cookieHeader(context) {
+  const cookies = await context.cookies();
+  return cookies.map(({ name, value }) => `${name}=${value}`).join("; ");
+}
+
+/** The server's answer to a cookie from anywhere. @param {string} url @param {string} cookie */
+async function cartPage(url, cookie) {
+  return (await fetch(`${url}/cart`, { headers: { cookie } })).text();
+}
+
+/** 200 for somebody who is signed in, else 303 to the login page. @param {string} url @param {string} cookie */
+async function accountStatus(url, cookie) {
+  return (await fetch(`${url}/account`, { headers: { cookie }, redirect: "manual" })).status;
+}
+
+/** When the session ends, as the server sees it; asking doesn't change it. @param {import("playwright-core").Page} page */
+function expiresAt(page) {
+  return page.evaluate(async () => {
+    const status = await (await fetch("/session/status")).json();
+    return Date.parse(status.expiresAt);
+  });
+}

@@ -1,0 +1,154 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { statSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import Database from "libsql";
+import { describe, expect, it } from "vitest";
+import { createSessions } from "../src/engine/create-sessions.js";
+import { sqliteStore } from "../src/stores/sqlite.js";
+import { finishedCookie, requestWith } from "./support/exchange.js";
+import { SECRET } from "./support/shop.js";
+import { temporaryFile } from "./support/stores.js";
+
+/** Several processes, and processes that are killed, on one SQLite file. The workers run the built package. */
+
+function start(worker: string, env: Record<string, string>): ChildProcess & { output: Promise<string> } {
+  const path = fileURLToPath(new URL(`./workers/${worker}.mjs`, import.meta.url));
+  const child = spawn(process.execPath, [path], {
+    env: { ...process.env, SECRET, ...env },
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  let text = "";
+  child.stdout.on("data", (chunk) => {
+    text += chunk;
+  });
+  const output = new Promise<string>((resolve) => child.once("close", () => resolve(text)));
+  return Object.assign(child, { output });
+}
+
+const open = (path: string) =>
+  createSessions<any>({ secrets: [SECRET], store: sqliteStore({ path }), sweepInterval: false });
+
+describe("several processes on one SQLite file", () => {
+  it("four of them lose none of 10,000 increments", async () => {
+    const path = temporaryFile("sessions.db");
+    const sessions = open(path);
+    const exchange = await sessions.open(requestWith(undefined));
+    exchange.session.data.counter = 0;
+    const cookie = (await finishedCookie(exchange))!;
+
+    const workers = Array.from({ length: 4 }, () =>
+      start("increment", { PATH_TO_STORE: path, COOKIE: cookie, TIMES: "2500" }),
+    );
+    const results = (await Promise.all(workers.map(({ output }) => output))).flatMap(
+      (text) => JSON.parse(text) as number[],
+    );
+    expect(results).toHaveLength(10_000);
+    expect(new Set(results).size).toBe(10_000);
+    expect((await sessions.open(requestWith(cookie))).session.data.counter).toBe(10_000);
+    await sessions.close();
+  }, 240_000);
+
+  it("may start and make the table at the same time", async () => {
+    const path = temporaryFile("sessions.db");
+    const workers = Array.from({ length: 4 }, () =>
+      start("increment", { PATH_TO_STORE: path, COOKIE: "", TIMES: "1" }),
+    );
+    for (const { output } of workers) expect(await output).toBe("[1]");
+  });
+});
+
+it("what was acknowledged before a kill -9 in the middle of writes is there afterwards", async () => {
+  const path = temporaryFile("sessions.db");
+  const acknowledged: string[] = [];
+  for (let round = 0; round < 3; round++) {
+    const writer = start("write-until-killed", { PATH_TO_STORE: path });
+    await new Promise<void>((resolve) => {
+      let lines = 0;
+      writer.stdout!.on("data", (chunk: Buffer) => {
+        lines += chunk.toString().split("\n").length - 1;
+        if (lines > 200) resolve();
+      });
+    });
+    writer.kill("SIGKILL");
+    const lines = (await writer.output).split("\n");
+    lines.pop(); // what was cut off, or nothing
+    acknowledged.push(...lines);
+  }
+  expect(acknowledged.length).toBeGreaterThan(600);
+  const sessions = open(path);
+  for (const line of acknowledged) {
+    const [n, cookie] = line.split(" ");
+    expect((await sessions.open(requestWith(cookie))).session.data).toEqual({ n: Number(n) });
+  }
+  await sessions.close();
+}, 120_000);
+
+describe("sqliteStore", () => {
+  it("waits without blocking while another process holds the write lock, and gives up at the deadline", async () => {
+    const path = temporaryFile("sessions.db");
+    const sessions = createSessions<any>({
+      secrets: [SECRET],
+      store: sqliteStore({ path }),
+      storeTimeout: 200,
+      sweepInterval: false,
+    });
+    const other = new Database(path);
+    other.exec("BEGIN IMMEDIATE");
+    const write = async () => {
+      const exchange = await sessions.open(requestWith(undefined));
+      exchange.session.data.a = 1;
+      return finishedCookie(exchange);
+    };
+    await expect(write()).rejects.toMatchObject({ code: "ERR_HOLDFAST_STORE_TIMEOUT" });
+    const waiting = write();
+    await new Promise((resolve) => setImmediate(resolve));
+    other.exec("COMMIT");
+    expect(await waiting).toBeDefined();
+    other.close();
+    await sessions.close();
+  });
+
+  it("makes a file that only its owner can read", async () => {
+    const path = temporaryFile("sessions.db");
+    const store = sqliteStore({ path });
+    expect(statSync(path).mode & 0o777).toBe(0o600);
+    expect(statSync(`${path}-wal`).mode & 0o777).toBe(0o600);
+    store.close();
+  });
+
+  it("takes an open database, leaves it open, and keeps to its own table", async () => {
+    const database = new Database(temporaryFile("app.db"));
+    database.exec("CREATE TABLE mine (a)");
+    const store = sqliteStore({ database, table: "my_sessions" });
+    const call = { now: Date.now(), signal: new AbortController().signal };
+    const record = { version: 1, payload: "p", idleDeadline: 2, absoluteDeadline: 3, userId: null };
+    await store.create("id", record, call);
+    await store.close();
+    expect(database.prepare("SELECT payload FROM my_sessions").get()).toMatchObject({ payload: "p" });
+    sqliteStore({ database, table: "my_sessions" });
+    expect(() => sqliteStore({ database, table: "x; DROP TABLE mine" })).toThrow("sqliteStore.table");
+    database.exec("UPDATE holdfast_schema SET version = 99");
+    expect(() => sqliteStore({ database, table: "my_sessions" })).toThrow("upgrade holdfast");
+    database.close();
+  });
+
+  it("says what is wrong with a path", () => {
+    expect(() => sqliteStore({})).toThrow("sqliteStore.path");
+    expect(() => sqliteStore({ path: "/no/such/folder/sessions.db" })).toThrow(
+      /sqliteStore\.path: .*can't be opened/,
+    );
+  });
+
+  it("uses its indexes for a user's list and for the sweep", () => {
+    const database = new Database(temporaryFile("app.db"));
+    sqliteStore({ database });
+    const plan = (sql: string) => JSON.stringify(database.prepare(`EXPLAIN QUERY PLAN ${sql}`).all());
+    expect(plan("SELECT * FROM holdfast_sessions WHERE user_id = 'a'")).toContain(
+      "holdfast_sessions_by_user",
+    );
+    expect(plan("SELECT rowid FROM holdfast_sessions WHERE idle_deadline <= 1 LIMIT 200")).toContain(
+      "holdfast_sessions_by_deadline",
+    );
+    database.close();
+  });
+});

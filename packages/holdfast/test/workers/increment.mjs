@@ -1,0 +1,18 @@
+/** One of several processes on one SQLite file: counts a session up through `session.update`. */
+import { createSessions } from "holdfast";
+import { sqliteStore } from "holdfast/stores/sqlite";
+
+const { PATH_TO_STORE: path, SECRET, COOKIE, TIMES } = process.env;
+const sessions = createSessions({ secrets: [SECRET], store: sqliteStore({ path }), sweepInterval: false });
+const request = {
+  header: (name) => ({ cookie: COOKIE, host: "shop.example" })[name],
+  encrypted: true,
+  remoteAddress: "192.0.2.1",
+};
+const results = [];
+for (let n = 0; n < Number(TIMES); n++) {
+  const { session } = await sessions.open(request);
+  results.push(await session.update((data) => (data.counter = (data.counter ?? 0) + 1)));
+}
+await sessions.close();
+process.stdout.write(JSON.stringify(results));

@@ -1,0 +1,17 @@
+/** Writes sessions as fast as it can and prints the cookie of each once it is acknowledged, until it is killed. */
+import { createSessions } from "holdfast";
+import { sqliteStore } from "holdfast/stores/sqlite";
+
+const { PATH_TO_STORE: path, SECRET } = process.env;
+const sessions = createSessions({ secrets: [SECRET], store: sqliteStore({ path }), sweepInterval: false });
+for (let n = 0; ; n++) {
+  let line;
+  const request = { header: (name) => (name === "host" ? "shop.example" : undefined), encrypted: true };
+  const exchange = await sessions.open(request);
+  exchange.session.data.n = n;
+  await exchange.commit();
+  exchange.writeHeaders({ get() {}, set() {}, append: (_name, value) => (line = value) });
+  process.stdout.write(`${n} ${line.split(";", 1)[0]}\n`);
+  // Lets what was printed leave the process.
+  await new Promise((resolve) => setImmediate(resolve));
+}
