@@ -11,7 +11,10 @@ export default class ServicesReporter {
 
   onTestRunEnd() {
     if (!existsSync(notes)) return;
-    const lines = readFileSync(notes, "utf8").trim().split("\n").map((line) => JSON.parse(line));
+    const lines = readFileSync(notes, "utf8")
+      .trim()
+      .split("\n")
+      .map((line) => JSON.parse(line));
     console.log("\nRan against:");
     for (const line of new Set(lines.map(({ name, what }) => `  ${name}: ${what}`).sort())) console.log(line);
   }

@@ -83,7 +83,11 @@ describe.skipIf(executablePath === undefined)("the shop in Chromium", { timeout:
     await screenshots(page, "02-flash-and-panel");
     await page.goto("/cart");
     await page.getByLabel("Quantity of Harbour mug").fill("3");
-    await page.getByRole("listitem").filter({ hasText: "Harbour mug" }).getByRole("button", { name: "Change" }).click();
+    await page
+      .getByRole("listitem")
+      .filter({ hasText: "Harbour mug" })
+      .getByRole("button", { name: "Change" })
+      .click();
     await page.getByText("Harbour mug: quantity changed.").waitFor();
     expect(await page.getByLabel("Quantity of Harbour mug").inputValue()).toBe("3");
     await screenshots(page, "03-cart");

@@ -32,7 +32,10 @@ async function run() {
   const arrived = new Set(after.arrived).size;
   result.textContent = `${arrived} of ${chips.length} arrived. Stickers in your cart: ${before.stickers} before, ${after.stickers} now.`;
   const count = document.querySelector(".cart-link .count");
-  if (count) count.lastChild?.replaceWith(String(Number(count.lastChild.textContent) + after.stickers - before.stickers));
+  if (count)
+    count.lastChild?.replaceWith(
+      String(Number(count.lastChild.textContent) + after.stickers - before.stickers),
+    );
   count?.classList.remove("empty");
 }
 

@@ -32,7 +32,9 @@ export function deviceRoutes({ page, sessions, reauthenticateAfter }) {
 
   router.post("/revoke-others", recentLogin, async (req, res) => {
     const count = await sessions.ofUser(signedInUser(res).id).revokeAll({ except: req.session.id });
-    req.session.flash("notice", { text: `Signed out on ${count} other ${count === 1 ? "device" : "devices"}.` });
+    req.session.flash("notice", {
+      text: `Signed out on ${count} other ${count === 1 ? "device" : "devices"}.`,
+    });
     res.redirect(303, "/account/devices");
   });
 

@@ -75,7 +75,8 @@ function loginForm(returnTo) {
     <aside class="hint" aria-labelledby="demo-users">
       <h2 id="demo-users">This is a demo: be one of these</h2>
       <dl>${demoUsers.map(
-        ({ login, password }) => html`<div><dt><code>${login}</code></dt><dd><code>${password}</code></dd></div>`,
+        ({ login, password }) =>
+          html`<div><dt><code>${login}</code></dt><dd><code>${password}</code></dd></div>`,
       )}</dl>
     </aside>
   </div>`;

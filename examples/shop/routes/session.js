@@ -52,5 +52,7 @@ export function sessionRoutes({ page }) {
 
 /** @param {import("holdfast").Session} session */
 function statusOf(session) {
-  return session.isNew ? { live: false } : { live: true, expiresAt: session.expiresAt, ...countdownOf(session) };
+  return session.isNew
+    ? { live: false }
+    : { live: true, expiresAt: session.expiresAt, ...countdownOf(session) };
 }

@@ -25,7 +25,9 @@ export function findChromium() {
   const path = process.env.CHROMIUM ?? "/usr/bin/chromium";
   if (!existsSync(path) && process.env.CHROMIUM === undefined) installChromium();
   if (!existsSync(path)) {
-    console.warn(`Chromium: none at ${path}, so the shop's browser tests are skipped. CHROMIUM=/path/to/it names one.`);
+    console.warn(
+      `Chromium: none at ${path}, so the shop's browser tests are skipped. CHROMIUM=/path/to/it names one.`,
+    );
     return undefined;
   }
   console.log(`Chromium: ${path}`);

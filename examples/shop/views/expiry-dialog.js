@@ -1,6 +1,7 @@
 // @ts-check
-import { html } from "../html.js";
+
 import { countdownOf } from "../countdown.js";
+import { html } from "../html.js";
 
 /**
  * What session-clock.js opens before the session expires. Its button is a form like any other.

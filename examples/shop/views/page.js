@@ -79,7 +79,10 @@ function flashMessages(session) {
     ...session.flash("notice").map((message) => /** @type {const} */ (["notice", message])),
   ].map(([kind, message]) => [kind, message]);
   return messages.map(
-    ([kind, { text, link }]) => html`<div class="flash ${kind}" role="${kind === "error" ? "alert" : "status"}">
+    ([
+      kind,
+      { text, link },
+    ]) => html`<div class="flash ${kind}" role="${kind === "error" ? "alert" : "status"}">
       <p>${text}${link && html` <a href="${link.href}">${link.label}</a>`}</p>
     </div>`,
   );

@@ -8,7 +8,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { expressSessions } from "../src/adapters/express.js";
 import { createSessions, type SessionsOptions } from "../src/engine/create-sessions.js";
 import type { Sessions } from "../src/engine/sessions.js";
-import type { Store } from "../src/stores/contract.js";
+import type { Awaitable, Store } from "../src/stores/contract.js";
 import { memoryStore } from "../src/stores/memory.js";
 import { Browser, listen } from "./support/browser.js";
 import { SECRET } from "./support/shop.js";
@@ -65,8 +65,23 @@ describe.each(VERSIONS)("$version", ({ express }) => {
         (_req, res) => res.writeHead(200, "Fine", ["x-own", "1"]).end("done"),
         "done",
       ],
-      ["several writes", (_req, res) => (res.write("do"), res.write("n"), res.end("e")), "done"],
-      ["flushHeaders", (_req, res) => (res.flushHeaders(), res.end("done")), "done"],
+      [
+        "several writes",
+        (_req, res) => {
+          res.write("do");
+          res.write("n");
+          res.end("e");
+        },
+        "done",
+      ],
+      [
+        "flushHeaders",
+        (_req, res) => {
+          res.flushHeaders();
+          res.end("done");
+        },
+        "done",
+      ],
       ["a piped stream", (_req, res) => Readable.from(["do", "ne"]).pipe(res), "done"],
       ["sendFile", (_req, res) => res.sendFile(FILE), readFileSync(FILE, "utf8")],
     ];
@@ -156,7 +171,7 @@ describe.each(VERSIONS)("$version", ({ express }) => {
     });
 
     it("and stores what was changed when the client has gone away", async () => {
-      const gone = Promise.withResolvers?.<void>() ?? resolvers();
+      const gone = resolvers();
       app.get("/", (req, res) => {
         req.session.data.written = true;
         req.on("close", async () => {
@@ -493,7 +508,7 @@ class SlowStore {
   constructor() {
     this.#gate.resolve();
     const memory = memoryStore();
-    const slow = async <T>(work: () => T): Promise<T> => {
+    const slow = async <T>(work: () => Awaitable<T>): Promise<T> => {
       this.#asked.resolve();
       await this.#gate.promise;
       if (this.failWith) throw this.failWith;

@@ -70,7 +70,11 @@ describe.each(STORES)("on the $name store", ({ open }) => {
 
     it("applies the strategies that were declared for keys", async () => {
       const { browser, barrier, app } = await start({
-        merge: { cart: "append", counter: "counter", seen: (_base, mine, theirs) => Math.max(mine, theirs) },
+        merge: {
+          cart: "append",
+          counter: "counter",
+          seen: (_base, mine, theirs) => Math.max(Number(mine), Number(theirs)),
+        },
       });
       app.post("/visit/:seen", (req, res) => {
         const { data } = req.session;

@@ -15,7 +15,7 @@ function start(worker: string, env: Record<string, string>): ChildProcess & { ou
   const path = fileURLToPath(new URL(`./workers/${worker}.mjs`, import.meta.url));
   const child = spawn(process.execPath, [path], {
     env: { ...process.env, SECRET, ...env },
-    stdio: ["ignore", "pipe", "inherit"],
+    stdio: ["pipe", "pipe", "inherit"],
   });
   let text = "";
   child.stdout.on("data", (chunk) => {
@@ -89,11 +89,11 @@ describe("sqliteStore", () => {
     const sessions = createSessions<any>({
       secrets: [SECRET],
       store: sqliteStore({ path }),
-      storeTimeout: 200,
+      storeTimeout: 500,
       sweepInterval: false,
     });
-    const other = new Database(path);
-    other.exec("BEGIN IMMEDIATE");
+    const other = start("hold-lock", { PATH_TO_STORE: path });
+    await new Promise((resolve) => other.stdout!.once("data", resolve));
     const write = async () => {
       const exchange = await sessions.open(requestWith(undefined));
       exchange.session.data.a = 1;
@@ -102,9 +102,9 @@ describe("sqliteStore", () => {
     await expect(write()).rejects.toMatchObject({ code: "ERR_HOLDFAST_STORE_TIMEOUT" });
     const waiting = write();
     await new Promise((resolve) => setImmediate(resolve));
-    other.exec("COMMIT");
-    expect(await waiting).toBeDefined();
-    other.close();
+    other.stdin!.end();
+    await expect(waiting).resolves.toBeDefined();
+    await other.output;
     await sessions.close();
   });
 

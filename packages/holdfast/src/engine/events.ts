@@ -1,3 +1,4 @@
+import { inspect } from "node:util";
 import type { StoreError } from "../errors.js";
 import { warn } from "../warn.js";
 
@@ -52,7 +53,7 @@ export interface SessionEvents {
 export type SessionEventName = keyof SessionEvents;
 export type SessionEventListener<Name extends SessionEventName> = (event: SessionEvents[Name]) => void;
 
-/** Typed listeners. A listener that throws is reported as a warning and never breaks a request. */
+/** Typed listeners. A listener that throws, or rejects, is reported as a warning and never breaks a request. */
 export class EventBus {
   readonly #listeners = new Map<SessionEventName, Set<(event: any) => void>>();
 
@@ -66,12 +67,19 @@ export class EventBus {
   }
 
   emit<Name extends SessionEventName>(name: Name, event: SessionEvents[Name]): void {
-    for (const listener of this.#listeners.get(name) ?? []) {
+    // A copy, for a listener may add and remove listeners.
+    for (const listener of [...(this.#listeners.get(name) ?? [])]) {
       try {
-        listener(event);
+        const result: unknown = listener(event);
+        if (result instanceof Promise) result.catch((error) => reportFailure(name, error));
       } catch (error) {
-        warn("HOLDFAST_LISTENER", `a listener of the event "${name}" threw: ${String(error)}`);
+        reportFailure(name, error);
       }
     }
   }
+}
+
+function reportFailure(name: SessionEventName, error: unknown): void {
+  const what = error instanceof Error ? String(error) : inspect(error, { depth: 0 });
+  warn("HOLDFAST_LISTENER", `a listener of the event "${name}" threw: ${what}`);
 }

@@ -7,7 +7,9 @@ export type FlashEntry = readonly [key: string, message: unknown];
  * that two requests that add messages at the same time both keep theirs.
  */
 export class Flash {
-  #stored: readonly FlashEntry[] = [];
+  /** What is stored and was not read here. */
+  #unread: readonly FlashEntry[] = [];
+  /** What was read here, as JSON: its reader may change what it got. */
   #read: string[] = [];
   #added: FlashEntry[] = [];
 
@@ -21,31 +23,31 @@ export class Flash {
 
   /** The messages under a key, oldest first; they are gone from then on. */
   take(key: string): unknown[] {
-    const entries = this.entries().filter(([entryKey]) => entryKey === key);
-    this.#added = this.#added.filter(([entryKey]) => entryKey !== key);
-    for (const entry of this.#stored) if (entry[0] === key) this.#read.push(JSON.stringify(entry));
-    return entries.map(([, message]) => message);
+    const taken = this.entries().filter((entry) => entry[0] === key);
+    for (const entry of this.#unread) if (entry[0] === key) this.#read.push(JSON.stringify(entry));
+    this.#unread = this.#unread.filter((entry) => entry[0] !== key);
+    this.#added = this.#added.filter((entry) => entry[0] !== key);
+    return taken.map(([, message]) => message);
   }
 
   /** What is to be stored: the stored messages less those read here, and those added here. */
   entries(): FlashEntry[] {
+    return [...this.#unread, ...this.#added];
+  }
+
+  /** Takes over what the store holds now; what this request did stays on top. */
+  rebase(stored: readonly FlashEntry[] | undefined = []): void {
     const read = [...this.#read];
-    const unread = this.#stored.filter((entry) => {
+    this.#unread = stored.filter((entry) => {
       const index = read.indexOf(JSON.stringify(entry));
       if (index !== -1) read.splice(index, 1);
       return index === -1;
     });
-    return [...unread, ...this.#added];
-  }
-
-  /** Takes over what the store holds now; what this request did stays on top. */
-  rebase(stored: readonly FlashEntry[] | undefined): void {
-    this.#stored = stored ?? [];
   }
 
   /** Starts from what the store holds, with nothing done yet. */
-  reset(stored: readonly FlashEntry[] | undefined): void {
-    this.#stored = stored ?? [];
+  reset(stored: readonly FlashEntry[] | undefined = []): void {
+    this.#unread = stored;
     this.#read = [];
     this.#added = [];
   }

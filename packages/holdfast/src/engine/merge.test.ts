@@ -253,6 +253,7 @@ describe("the strategy append", () => {
     ["something removed here, deleted there", ["a", "b"], ["a"], undefined, undefined],
     ["no list here: the later write", ["a"], "text", ["a", "t"], "text"],
     ["no list there: the later write", ["a"], ["a", "m"], "text", ["a", "m"]],
+    ["no list there, deleted here: the later write", ["a"], undefined, "text", undefined],
     ["no list before", "text", ["m"], ["t"], ["t", "m"]],
   ])("%s", (_name, base, mine, theirs, merged) => {
     expect(append(base, mine, theirs)).toStrictEqual(merged);
@@ -307,6 +308,7 @@ describe("the strategy counter", () => {
     ["counted here, deleted there: counting starts anew", 5, 6, undefined, 1],
     ["no number here: the later write", 5, "x", 6, "x"],
     ["no number there: the later write", 5, 6, "x", 6],
+    ["no number there, deleted here: the later write", 5, undefined, "x", undefined],
     ["no number before", "x", 2, 3, 5],
   ])("%s", (_name, base, mine, theirs, merged) => {
     expect(counter(base, mine, theirs)).toBe(merged);

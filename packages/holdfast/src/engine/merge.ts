@@ -74,10 +74,10 @@ function applyStrategy(strategy: MergeStrategy, base: unknown, mine: unknown, th
 
 /** A counter that was deleted starts anew: what the other side counted since is kept, the sum before is not. */
 function mergeCounters(base: unknown, mine: unknown, theirs: unknown): unknown {
-  if (mine === undefined) mine = 0;
-  if (theirs === undefined) theirs = 0;
-  if (typeof mine !== "number" || typeof theirs !== "number") return mine;
-  return theirs + (mine - (typeof base === "number" ? base : 0));
+  const ours = mine === undefined ? 0 : mine;
+  const other = theirs === undefined ? 0 : theirs;
+  if (typeof ours !== "number" || typeof other !== "number") return mine;
+  return other + (ours - (typeof base === "number" ? base : 0));
 }
 
 /** A list that was deleted is a list with everything removed: what the other side added is kept, the rest is not. */

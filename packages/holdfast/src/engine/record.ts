@@ -55,18 +55,25 @@ export function decodePayload(payload: string): Contents {
   if (lineEnd === -1) {
     const { ended, at, successor } = head;
     if (typeof ended !== "string" || !Number.isFinite(at)) throw new Error("its tombstone is incomplete");
-    if (ended === "renewed" && typeof successor !== "string")
+    if (typeof successor !== "string" && (ended === "renewed" || successor !== undefined))
       throw new Error("its tombstone names no successor");
     return { tombstone: head as unknown as Tombstone };
   }
-  const { createdAt, seenAt, tokenAt, flash } = head;
+  const { createdAt, seenAt, tokenAt, flash, renewedFrom } = head;
   if (!Number.isFinite(createdAt) || !Number.isFinite(seenAt) || !Number.isFinite(tokenAt)) {
     throw new Error("its times are missing");
   }
-  if (flash !== undefined && !(Array.isArray(flash) && flash.every(Array.isArray))) {
+  if (flash !== undefined && !(Array.isArray(flash) && flash.every(isFlashEntry))) {
     throw new Error("its flash messages are malformed");
   }
+  if (renewedFrom !== undefined && typeof renewedFrom !== "string") {
+    throw new Error("its predecessor is malformed");
+  }
   return { meta: head as unknown as SessionMeta, text: payload.slice(lineEnd + 1) };
+}
+
+function isFlashEntry(entry: unknown): boolean {
+  return Array.isArray(entry) && entry.length === 2 && typeof entry[0] === "string";
 }
 
 function parseHead(line: string): Record<string, unknown> {

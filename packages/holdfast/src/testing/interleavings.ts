@@ -21,7 +21,18 @@ export async function checkInterleavings(store: Store, runs: number): Promise<vo
   );
 }
 
-const ACTIONS = ["set", "append", "count", "commit", "login", "rotate", "logout", "commit", "set", "count"] as const;
+const ACTIONS = [
+  "set",
+  "append",
+  "count",
+  "commit",
+  "login",
+  "rotate",
+  "logout",
+  "commit",
+  "set",
+  "count",
+] as const;
 
 interface Step {
   readonly request: number;
@@ -110,7 +121,8 @@ async function runSteps(store: Store, steps: readonly Step[]): Promise<void> {
     } else if (action === "commit") {
       const setCookie = await commit(party.exchange);
       if (current) flush(model, party);
-      else if (!party.left) assert.equal(setCookie, undefined, "a late response leaves the browser's cookie alone");
+      else if (!party.left)
+        assert.equal(setCookie, undefined, "a late response leaves the browser's cookie alone");
       if (current && setCookie) cookie = setCookie;
       parties.delete(request);
     } else if (action === "logout") {
@@ -164,7 +176,11 @@ function flush(model: Model, party: Party): void {
 
 async function open(sessions: Sessions<Data>, cookie: string | undefined): Promise<Exchange<Data>> {
   const headers: Record<string, string | undefined> = { host: "shop.example", cookie };
-  const request: SessionRequest = { header: (name) => headers[name], encrypted: true, remoteAddress: "192.0.2.1" };
+  const request: SessionRequest = {
+    header: (name) => headers[name],
+    encrypted: true,
+    remoteAddress: "192.0.2.1",
+  };
   return sessions.open(request);
 }
 
