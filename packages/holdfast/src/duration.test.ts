@@ -103,6 +103,11 @@ describe("milliseconds", () => {
     expect(refusal("36501d").option).toBe("idleTimeout");
   });
 
+  it("holds to the most that the option allows, and names it", () => {
+    expect(milliseconds("storeTimeout", "14d", 1, 14 * 86_400_000)).toBe(14 * 86_400_000);
+    expect(() => milliseconds("storeTimeout", "15d", 1, 14 * 86_400_000)).toThrow("at most 14 days");
+  });
+
   it("never throws anything but a ConfigurationError", () => {
     fc.assert(
       fc.property(fc.anything({ withBigInt: true, withDate: true, withNullPrototype: true }), (value) => {

@@ -16,15 +16,15 @@ const HUNDRED_YEARS = 100 * 365 * 86_400_000;
 
 /**
  * Milliseconds of a duration.
- * @throws ConfigurationError that names the option, when it is not a duration of at least `least` milliseconds.
+ * @throws ConfigurationError that names the option, when it is not a duration of `least` to `most` milliseconds.
  */
-export function milliseconds(option: string, duration: Duration, least = 1): number {
+export function milliseconds(option: string, duration: Duration, least = 1, most = HUNDRED_YEARS): number {
   const match = typeof duration === "string" ? /^(\d+(?:\.\d+)?)(ms|s|m|h|d|w)$/.exec(duration) : undefined;
   const value = match ? Math.round(Number(match[1]) * UNITS[match[2]!]!) : duration;
-  if (typeof value !== "number" || !Number.isInteger(value) || value < least || value > HUNDRED_YEARS) {
+  if (typeof value !== "number" || !Number.isInteger(value) || value < least || value > most) {
     throw new ConfigurationError(
       option,
-      `expected a duration of at least ${least} ms, as whole milliseconds or as text like "30m" or "12h" ` +
+      `expected a duration of at least ${least} ms and at most ${most / UNITS.d!} days, as whole milliseconds or as text like "30m" or "12h" ` +
         `(units: ms, s, m, h, d, w), got ${typeof duration === "string" ? JSON.stringify(duration) : inspect(duration)}`,
     );
   }

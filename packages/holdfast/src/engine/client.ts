@@ -14,13 +14,16 @@ export interface ClientDescription {
 /** User agents are at most this long; what follows is not worth parsing. */
 const MAX_USER_AGENT = 512;
 
+/** A client that nobody knows is called what it calls itself, so only what looks like a name is taken for one. */
+const NAME = /^[\w .+-]{1,40}$/;
+
 /** Describes a request's client by its User-Agent: browser and system family, no versions. */
 export function describeClient(request: SessionRequest, rememberIp: boolean): ClientDescription | undefined {
   const userAgent = request.header("user-agent")?.slice(0, MAX_USER_AGENT);
   const { browser, os } = userAgent ? bowser.parse(userAgent) : { browser: undefined, os: undefined };
   const description = {
-    ...(browser?.name && { browser: browser.name }),
-    ...(os?.name && { system: os.name }),
+    ...(browser?.name && NAME.test(browser.name) && { browser: browser.name }),
+    ...(os?.name && NAME.test(os.name) && { system: os.name }),
     ...(rememberIp && request.remoteAddress && { ip: request.remoteAddress }),
   };
   return Object.keys(description).length > 0 ? description : undefined;

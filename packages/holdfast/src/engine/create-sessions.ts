@@ -1,3 +1,4 @@
+import { inspect } from "node:util";
 import { type Duration, milliseconds } from "../duration.js";
 import { ConfigurationError } from "../errors.js";
 import type { Store } from "../stores/contract.js";
@@ -82,6 +83,7 @@ export function createSessions<Data extends object = DefaultData>(
   rejectUnknown(options);
   const { store, codec = jsonCodec, clock = Date.now, initial = () => ({}), merge = {} } = options;
   assertStore(store);
+  assertCodec(codec);
   if (typeof clock !== "function")
     throw new ConfigurationError("clock", "expected a function that gives milliseconds");
 
@@ -96,7 +98,7 @@ export function createSessions<Data extends object = DefaultData>(
   );
   if (touchInterval >= idleTimeout)
     throw new ConfigurationError("touchInterval", "must be shorter than idleTimeout");
-  const storeTimeout = milliseconds("storeTimeout", options.storeTimeout ?? "5s");
+  const storeTimeout = milliseconds("storeTimeout", options.storeTimeout ?? "5s", 1, LONGEST_TIMER);
   const { renewAfter = "1h", sweepInterval = "5m" } = options;
 
   const events = new EventBus();
@@ -118,14 +120,17 @@ export function createSessions<Data extends object = DefaultData>(
       touchInterval,
       maxPayloadBytes: wholeNumber("maxPayloadBytes", options.maxPayloadBytes ?? 64 * 1024, 1024),
       maxSessionsPerUser: wholeNumber("maxSessionsPerUser", options.maxSessionsPerUser ?? 100, 1),
-      mergeStrategies: checkedStrategies(merge as Record<string, MergeStrategy | undefined>),
+      mergeStrategies: checkedStrategies(merge),
       initialText: initialText(codec, initial),
-      rememberIp: options.rememberIp ?? false,
+      rememberIp: flag("rememberIp", options.rememberIp ?? false),
       cacheControl: checkedCacheControl(options.cacheControl ?? "no-store"),
     },
-    sweepInterval === false ? undefined : milliseconds("sweepInterval", sweepInterval, 1000),
+    sweepInterval === false ? undefined : milliseconds("sweepInterval", sweepInterval, 1000, LONGEST_TIMER),
   );
 }
+
+/** Timers of 24.9 days and more fire at once, and sweeps vary by a quarter. */
+const LONGEST_TIMER = 14 * 86_400_000;
 
 const OPTION_NAMES: Record<keyof (SessionsOptions<object> & InitialData<object>), true> = {
   secrets: true,
@@ -184,6 +189,12 @@ function assertStore(store: unknown): void {
   }
 }
 
+function assertCodec(codec: unknown): void {
+  const { encode, decode } = (codec ?? {}) as Partial<Codec>;
+  if (typeof encode !== "function" || typeof decode !== "function")
+    throw new ConfigurationError("codec", "expected an object with the functions encode and decode");
+}
+
 function initialText(codec: Codec, initial: () => object): string {
   if (typeof initial !== "function")
     throw new ConfigurationError("initial", "expected a function that gives the data");
@@ -192,18 +203,25 @@ function initialText(codec: Codec, initial: () => object): string {
   return codec.encode(data);
 }
 
-function checkedStrategies(strategies: Record<string, MergeStrategy | undefined>) {
+function checkedStrategies(strategies: unknown) {
+  if (!isPlainObject(strategies))
+    throw new ConfigurationError("merge", "expected an object with a strategy for each key");
   for (const [key, strategy] of Object.entries(strategies)) {
     if (strategy !== "append" && strategy !== "counter" && typeof strategy !== "function") {
       throw new ConfigurationError(`merge.${key}`, 'expected "append", "counter" or a function');
     }
   }
-  return strategies;
+  return strategies as Record<string, MergeStrategy>;
 }
 
 function checkedCacheControl(option: "no-store" | "unless-set" | "off") {
   if (["no-store", "unless-set", "off"].includes(option)) return option;
   throw new ConfigurationError("cacheControl", 'expected "no-store", "unless-set" or "off"');
+}
+
+function flag(option: string, value: boolean): boolean {
+  if (typeof value === "boolean") return value;
+  throw new ConfigurationError(option, `expected true or false, got ${inspect(value)}`);
 }
 
 function wholeNumber(option: string, value: number, least: number): number {

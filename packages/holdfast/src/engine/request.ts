@@ -1,4 +1,5 @@
 import { BlockList, isIP } from "node:net";
+import { inspect } from "node:util";
 import { ConfigurationError } from "../errors.js";
 import type { CookiePolicy, SessionCookie } from "../token/cookie.js";
 
@@ -18,7 +19,8 @@ export type TrustProxy = boolean | readonly string[] | ((remoteAddress: string |
 /** Compiles the option `trustProxy`. @throws ConfigurationError for what is no address or block. */
 export function proxyTrust(option: TrustProxy): (remoteAddress: string | undefined) => boolean {
   if (typeof option === "boolean") return () => option;
-  if (typeof option === "function") return option;
+  // Only true is a yes: a promise, from a function that is asynchronous by mistake, is not.
+  if (typeof option === "function") return (remoteAddress) => option(remoteAddress) === true;
   if (!Array.isArray(option)) {
     throw new ConfigurationError(
       "trustProxy",
@@ -26,25 +28,26 @@ export function proxyTrust(option: TrustProxy): (remoteAddress: string | undefin
     );
   }
   const trusted = new BlockList();
-  for (const entry of option as readonly string[]) {
-    const [address = "", bits] = String(entry).split("/");
-    const family = isIP(address) === 6 ? "ipv6" : "ipv4";
-    try {
-      if (bits === undefined) trusted.addAddress(address, family);
-      else trusted.addSubnet(address, Number(bits), family);
-    } catch {
-      throw new ConfigurationError(
-        "trustProxy",
-        `${JSON.stringify(entry)} is no IP address and no CIDR block`,
-      );
-    }
-  }
-  return (remoteAddress) => {
-    if (remoteAddress === undefined) return false;
-    const plain = remoteAddress.startsWith("::ffff:") ? remoteAddress.slice(7) : remoteAddress;
-    const family = isIP(plain);
-    return family !== 0 && trusted.check(plain, family === 6 ? "ipv6" : "ipv4");
+  for (const entry of option as readonly string[]) addTrusted(trusted, entry);
+  return (remoteAddress = "") => {
+    const family = isIP(remoteAddress);
+    return family !== 0 && trusted.check(remoteAddress, family === 6 ? "ipv6" : "ipv4");
   };
+}
+
+function addTrusted(trusted: BlockList, entry: string): void {
+  const [, address = "", bits] = (typeof entry === "string" && /^([^/]+)(?:\/(\d+))?$/.exec(entry)) || [];
+  const family = isIP(address) === 6 ? "ipv6" : "ipv4";
+  try {
+    if (bits === undefined) trusted.addAddress(address, family);
+    else trusted.addSubnet(address, Number(bits), family);
+  } catch {
+    throw new ConfigurationError("trustProxy", `${quoted(entry)} is no IP address and no CIDR block`);
+  }
+}
+
+function quoted(value: unknown): string {
+  return typeof value === "string" ? JSON.stringify(value) : inspect(value);
 }
 
 /** Whether the browser's connection is HTTPS, as far as this server may believe. */
@@ -57,9 +60,21 @@ export function isHttps(
   const forwarded = request.header("forwarded");
   if (forwardedProto === undefined && forwarded === undefined) return false;
   if (!trusts(request.remoteAddress)) return false;
-  const proto =
-    forwardedProto?.split(",", 1)[0] ?? /(?:^|[;,\s])proto="?([a-z]+)/i.exec(forwarded!)?.[1] ?? "";
+  const proto = forwardedProto?.split(",", 1)[0] ?? protoOf(forwarded!) ?? "";
   return proto.trim().toLowerCase() === "https";
+}
+
+/** A parameter of `Forwarded`, with the separator after it. Addresses are often sent without their quotes. */
+const PARAMETER = /[ \t]*(?:([\w-]+)=(?:([^\s;,="]+)|"((?:[^"\\]|\\.)*)"))?[ \t]*(;|,|$)/y;
+
+/** The `proto` of the first element of `Forwarded`, which the proxy next to the browser added (RFC 7239 4). */
+function protoOf(forwarded: string): string | undefined {
+  PARAMETER.lastIndex = 0;
+  for (;;) {
+    const [, name, token, quotedText, separator] = PARAMETER.exec(forwarded) ?? [];
+    if (name?.toLowerCase() === "proto") return token ?? quotedText!.replace(/\\(.)/g, "$1");
+    if (separator !== ";") return undefined;
+  }
 }
 
 /** The form of the session cookie that fits a request: without Secure only on plain-HTTP localhost, outside production. */
@@ -77,7 +92,7 @@ export function cookieFor(
 /** A request from this machine to this machine, by the socket and by the name that the browser used. */
 export function isLocalhost(request: SessionRequest): boolean {
   const { remoteAddress } = request;
-  if (remoteAddress !== undefined && !/^(?:::1|(?:::ffff:)?127\.)/.test(remoteAddress)) return false;
+  if (remoteAddress !== undefined && !/^(?:::1|(?:::ffff:)?127\.[\d.]+)$/.test(remoteAddress)) return false;
   const host = request.header("host") ?? request.header(":authority") ?? "";
   return /^(?:(?:[a-z0-9-]+\.)*localhost|127(?:\.\d+){3}|\[::1\])(?::\d+)?$/i.test(host);
 }

@@ -53,7 +53,7 @@ export class StoreClient {
   }
 
   sweep(): Awaitable<number> {
-    return this.#run("sweep", (call) => this.store.sweep(call), noFault, Number.POSITIVE_INFINITY);
+    return this.#run("sweep", (call) => this.store.sweep(call), countFault, Number.POSITIVE_INFINITY);
   }
 
   listByUser(userId: string): Awaitable<readonly StoredSession[]> {
@@ -61,7 +61,7 @@ export class StoreClient {
   }
 
   deleteByUser(userId: string, except: string | undefined): Awaitable<readonly string[]> {
-    return this.#run("deleteByUser", (call) => this.store.deleteByUser(userId, except, call), arrayFault);
+    return this.#run("deleteByUser", (call) => this.store.deleteByUser(userId, except, call), idsFault);
   }
 
   #run<T>(
@@ -170,8 +170,13 @@ function replaceFault(answer: ReplaceResult): string | undefined {
   return answer?.status === "conflict" ? recordFault(answer.record) : "the answer has no known status";
 }
 
-function arrayFault(answer: unknown): string | undefined {
-  return Array.isArray(answer) ? undefined : "the answer is not a list";
+function countFault(answer: unknown): string | undefined {
+  return Number.isSafeInteger(answer) && (answer as number) >= 0 ? undefined : "the answer is not a count";
+}
+
+function idsFault(answer: unknown): string | undefined {
+  const areIds = Array.isArray(answer) && answer.every((id) => typeof id === "string");
+  return areIds ? undefined : "the answer is not a list of ids";
 }
 
 function listFault(answer: readonly StoredSession[]): string | undefined {

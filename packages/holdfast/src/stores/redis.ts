@@ -1,0 +1,466 @@
+import { createHash, randomBytes } from "node:crypto";
+import { createRequire } from "node:module";
+import { ConfigurationError } from "../errors.js";
+import { warn } from "../warn.js";
+import type { ReplaceResult, Store, StoreCall, StoredSession, StoreRecord } from "./contract.js";
+
+/** What the store needs of a client of `redis` (node-redis): a client, a pool, a Sentinel or a Cluster has it. */
+export interface NodeRedisClient {
+  get(key: string): Promise<unknown>;
+  eval(script: string, options: { keys: string[]; arguments: string[] }): Promise<unknown>;
+  evalSha(sha: string, options: { keys: string[]; arguments: string[] }): Promise<unknown>;
+  on(event: string, listener: (...args: any[]) => void): unknown;
+  off(event: string, listener: (...args: any[]) => void): unknown;
+  readonly isReady?: boolean;
+}
+
+/** What the store needs of a client of `ioredis`: Redis (with or without Sentinels) and Cluster have it. */
+export interface IoredisClient {
+  get(key: string): Promise<unknown>;
+  eval(script: string, numberOfKeys: number, ...keysAndArguments: string[]): Promise<unknown>;
+  evalsha(sha: string, numberOfKeys: number, ...keysAndArguments: string[]): Promise<unknown>;
+  on(event: string, listener: (...args: any[]) => void): unknown;
+  off(event: string, listener: (...args: any[]) => void): unknown;
+  readonly status: string;
+}
+
+export interface RedisStoreOptions {
+  /** A client of node-redis 4 or later, or of ioredis, for one server, Sentinels or a Cluster. `close()` leaves it open. */
+  client?: NodeRedisClient | IoredisClient;
+  /** `redis://` or `rediss://` (TLS) of one server, in place of `client`: takes `redis` or `ioredis`, whichever is installed. */
+  url?: string;
+  /** What every key begins with. A `{hash tag}` in it puts all sessions into one slot of a Cluster. Default: "holdfast:". */
+  prefix?: string;
+}
+
+/**
+ * Sessions in Redis 6.2 or later, or Valkey, for any number of machines. Every command and script has one key, so a Cluster
+ * serves it. A session is one string that Redis expires by itself; see docs/stores/redis.md for the layout.
+ *
+ * @throws ConfigurationError where an option is wrong or no driver is there.
+ */
+export function redisStore(options: RedisStoreOptions): Store {
+  const { prefix = "holdfast:" } = options;
+  if (typeof prefix !== "string") throw new ConfigurationError("redisStore.prefix", "expected text");
+  const client = checkedClient(options.client ?? openClient(options.url));
+  const connection = watchConnection(client, () => evictionPolicy(`${prefix}policy`));
+  const readsByScript = mayReadStale(client);
+  /** Names each write, so that one which a driver sends again after a lost connection is known for what it is. */
+  const writer = randomBytes(6).toString("base64url");
+  let writes = 0;
+  let closed = false;
+
+  const sessionKey = (id: string) => `${prefix}s:${id}`;
+  /** No user id can bring a hash tag of its own, or be taken for another: braces are encoded. */
+  const userKey = (userId: string) => `${prefix}u:${encodeURIComponent(userId)}`;
+
+  async function run(script: Script, key: string, ...args: string[]): Promise<unknown> {
+    connection.check();
+    try {
+      return await evaluate(client, script.sha, undefined, key, args);
+    } catch (error) {
+      if (!(error as Error)?.message?.startsWith("NOSCRIPT")) throw error;
+      return evaluate(client, script.sha, script.text, key, args);
+    }
+  }
+
+  async function read(id: string): Promise<StoreRecord | undefined> {
+    connection.check();
+    const value = await (readsByScript ? run(LOAD, sessionKey(id)) : client.get(sessionKey(id)));
+    return value === null || value === undefined ? undefined : decode(String(value));
+  }
+
+  /** Puts a session into its user's list, where it stays at least as long as the session can live. */
+  async function enlist(
+    id: string,
+    userId: string,
+    absoluteDeadline: number,
+    call: StoreCall,
+  ): Promise<void> {
+    await run(ENLIST, userKey(userId), id, String(Math.max(timeToLive(absoluteDeadline, call), 1)));
+  }
+
+  /** Takes entries out that are so many seconds old. */
+  async function strike(userId: string, ids: readonly string[], age: number): Promise<void> {
+    if (ids.length > 0) await run(STRIKE, userKey(userId), String(age), ...ids);
+  }
+
+  async function enlisted(userId: string): Promise<string[]> {
+    return ((await run(ENLISTED, userKey(userId))) as unknown[]).map(String);
+  }
+
+  async function evictionPolicy(key: string): Promise<string | undefined> {
+    return /maxmemory_policy:(\S+)/.exec(String(await run(MEMORY, key)))?.[1];
+  }
+
+  return {
+    name: "redis",
+
+    load(id) {
+      return read(id);
+    },
+
+    async create(id, record, call) {
+      const write = `${writer}${(writes++).toString(36)}`;
+      if (record.userId !== null) {
+        // The entry first: were the two cut apart, it would lead nowhere, but no session would be missing from the list.
+        await enlist(id, record.userId, record.absoluteDeadline, call);
+        call.signal.throwIfAborted();
+      }
+      const ttl = timeToLive(record.idleDeadline, call);
+      return Number(await run(CREATE, sessionKey(id), write, encode(record, write), String(ttl))) === 1;
+    },
+
+    async replace(id, expectedVersion, record, call): Promise<ReplaceResult> {
+      const write = `${writer}${(writes++).toString(36)}`;
+      const { userId, idleDeadline, absoluteDeadline } = record;
+      const swap = async (isEnlisted: boolean) => {
+        const answer = await run(
+          REPLACE,
+          sessionKey(id),
+          String(expectedVersion),
+          write,
+          encode(record, write),
+          String(timeToLive(idleDeadline, call)),
+          userId ?? "",
+          String(absoluteDeadline),
+          isEnlisted ? "enlisted" : "",
+        );
+        return (answer as unknown[]).map(String) as [string, string, string];
+      };
+      let [status, stored, storedIdleDeadline] = await swap(false);
+      if (status === "enlist") {
+        await enlist(id, userId!, absoluteDeadline, call);
+        call.signal.throwIfAborted();
+        [status, stored, storedIdleDeadline] = await swap(true);
+      }
+      if (status === "gone") return { status };
+      if (status === "conflict") return { status, record: decode(stored) };
+      if (stored !== (userId ?? "")) {
+        if (stored !== "") inBackground(strike(stored, [id], SETTLED));
+      } else if (userId !== null && idleDeadline - Number(storedIdleDeadline) >= RENEW_ENTRY) {
+        inBackground(enlist(id, userId, absoluteDeadline, call));
+      }
+      return { status: "done" };
+    },
+
+    async touch(id, idleDeadline, call) {
+      const ttl = timeToLive(idleDeadline, call);
+      const answer = await run(TOUCH, sessionKey(id), String(idleDeadline), String(ttl));
+      if (answer === null || answer === undefined) return false;
+      const [userId, absoluteDeadline] = (answer as unknown[]).map(String) as [string, string];
+      // An entry that a failover lost is back with the next touch.
+      if (userId !== "") inBackground(enlist(id, userId, Number(absoluteDeadline), call));
+      return true;
+    },
+
+    async delete(id) {
+      await run(DELETE, sessionKey(id));
+    },
+
+    /** Redis removes what has expired. */
+    sweep() {
+      return 0;
+    },
+
+    async listByUser(userId) {
+      const sessions: StoredSession[] = [];
+      const strays: string[] = [];
+      const visit = async (id: string) => {
+        const record = await read(id);
+        if (record?.userId === userId) sessions.push({ id, record });
+        else strays.push(id);
+      };
+      await Promise.all((await enlisted(userId)).map(visit));
+      inBackground(strike(userId, strays, SETTLED));
+      return sessions;
+    },
+
+    async deleteByUser(userId, except, call) {
+      const removed = new Set<string>();
+      let before: string | undefined;
+      for (let round = 0; round < MAX_ROUNDS; round++) {
+        const ids = (await enlisted(userId)).filter((id) => id !== except).sort();
+        const visit = async (id: string) => {
+          const found = String(await run(DELETE_OF_USER, sessionKey(id), userId));
+          if (found === "deleted") removed.add(id);
+          return `${id} ${removed.has(id) ? "absent" : found}`;
+        };
+        const after = (await Promise.all(ids.map(visit))).join("\n");
+        // A renewal creates the new record before it buries the old one. While one runs, its new session may not have been
+        // there yet when its turn came, but then the next round finds something else than this one.
+        if (after === before) {
+          await strike(userId, [...removed], 0);
+          return [...removed];
+        }
+        before = after;
+        call.signal.throwIfAborted();
+      }
+      throw new Error("the user's sessions kept changing while they were being deleted");
+    },
+
+    async close() {
+      if (closed) return;
+      closed = true;
+      connection.unwatch(options.client !== undefined);
+      if (options.client === undefined) await (client as OwnClient).disconnect();
+    },
+  };
+}
+
+/** Seconds after which an entry without a session is no longer one whose session is just being created. */
+const SETTLED = 600;
+/** Milliseconds by which a write has to move the idle deadline to renew the session's entry in its user's list. */
+const RENEW_ENTRY = 60_000;
+const MAX_ROUNDS = 20;
+
+/** `version idleDeadline absoluteDeadline write userId`, a line feed, and the payload. No user id is empty. */
+function encode(record: StoreRecord, write: string): string {
+  const { version, payload, idleDeadline, absoluteDeadline, userId } = record;
+  return `${version} ${idleDeadline} ${absoluteDeadline} ${write} ${userId ?? ""}\n${payload}`;
+}
+
+function decode(value: string): StoreRecord {
+  const head = /^(\d+) (\S+) (\S+) \S+ ([^\n]*)\n/.exec(value);
+  if (head === null) throw new Error("the value under a session's key is not a record of Holdfast's");
+  return {
+    version: Number(head[1]),
+    payload: value.slice(head[0].length),
+    idleDeadline: Number(head[2]),
+    absoluteDeadline: Number(head[3]),
+    userId: head[4] === "" ? null : head[4]!,
+  };
+}
+
+/** From the time that remains by the engine's clock, so Redis's own need not agree with it. */
+function timeToLive(deadline: number, call: StoreCall): number {
+  return Math.ceil(deadline - call.now);
+}
+
+interface Script {
+  readonly text: string;
+  readonly sha: string;
+}
+
+function script(text: string): Script {
+  return { text, sha: createHash("sha1").update(text).digest("hex") };
+}
+
+/** Numbers pass through Lua as the text that JavaScript made of them; only deadlines are compared as numbers there. */
+const HEAD = "'^(%d+) (%S+) (%S+) (%S+) ([^\\n]*)\\n'";
+
+const LOAD = script("return redis.call('GET', KEYS[1])");
+
+const DELETE = script("return redis.call('DEL', KEYS[1])");
+
+/** ARGV: write, value, time to live. A time to live of 0 or less removes the key. */
+const CREATE = script(`
+local stored = redis.call('GET', KEYS[1])
+if stored then
+  local _, _, _, write = string.match(stored, ${HEAD})
+  return write == ARGV[1] and 1 or 0
+end
+redis.call('SET', KEYS[1], ARGV[2])
+redis.call('PEXPIRE', KEYS[1], ARGV[3])
+return 1`);
+
+/** ARGV: expected version, write, value, time to live, user id, absolute deadline, "enlisted" where the user's list has it. */
+const REPLACE = script(`
+local stored = redis.call('GET', KEYS[1])
+if not stored then return {'gone', '', ''} end
+local version, idle, absolute, write, user = string.match(stored, ${HEAD})
+if write == ARGV[2] then return {'done', user, idle} end
+if version ~= ARGV[1] then return {'conflict', stored, ''} end
+local needsEntry = ARGV[5] ~= '' and (ARGV[5] ~= user or tonumber(ARGV[6]) > tonumber(absolute))
+if needsEntry and ARGV[7] == '' then return {'enlist', '', ''} end
+redis.call('SET', KEYS[1], ARGV[3])
+redis.call('PEXPIRE', KEYS[1], ARGV[4])
+return {'done', user, idle}`);
+
+/** ARGV: idle deadline, time to live. */
+const TOUCH = script(`
+local stored = redis.call('GET', KEYS[1])
+if not stored then return false end
+local version, idle, absolute, write, user = string.match(stored, ${HEAD})
+if not version then return redis.error_reply('the value is not a record of Holdfast') end
+local new = tonumber(ARGV[1])
+if new <= tonumber(idle) or new > tonumber(absolute) then return false end
+redis.call('SET', KEYS[1], version .. ' ' .. ARGV[1] .. string.sub(stored, #version + #idle + 2))
+redis.call('PEXPIRE', KEYS[1], ARGV[2])
+return {user, absolute}`);
+
+/** ARGV: user id. */
+const DELETE_OF_USER = script(`
+local stored = redis.call('GET', KEYS[1])
+if not stored then return 'absent' end
+local _, _, _, _, user = string.match(stored, ${HEAD})
+if user ~= ARGV[1] then return 'other' end
+redis.call('DEL', KEYS[1])
+return 'deleted'`);
+
+/** A user's list: a sorted set of ids, scored with the second of entry by Redis's clock. ARGV: id, time to live. */
+const ENLIST = script(`
+redis.call('ZADD', KEYS[1], redis.call('TIME')[1], ARGV[1])
+if redis.call('PTTL', KEYS[1]) < tonumber(ARGV[2]) then redis.call('PEXPIRE', KEYS[1], ARGV[2]) end`);
+
+const ENLISTED = script("return redis.call('ZRANGE', KEYS[1], 0, -1)");
+
+/** ARGV: the age in seconds that an entry must have, ids. */
+const STRIKE = script(`
+local latest = redis.call('TIME')[1] - ARGV[1]
+for n = 2, #ARGV do
+  local entered = redis.call('ZSCORE', KEYS[1], ARGV[n])
+  if entered and tonumber(entered) <= latest then redis.call('ZREM', KEYS[1], ARGV[n]) end
+end`);
+
+const MEMORY = script("return redis.call('INFO', 'memory')");
+
+type Client = NodeRedisClient | IoredisClient;
+
+function isNodeRedis(client: Client): client is NodeRedisClient {
+  return typeof (client as NodeRedisClient).evalSha === "function";
+}
+
+/** Evaluates by the script's hash, or by its text where that is given. */
+function evaluate(client: Client, sha: string, text: string | undefined, key: string, args: string[]) {
+  if (isNodeRedis(client)) {
+    const options = { keys: [key], arguments: args };
+    return text === undefined ? client.evalSha(sha, options) : client.eval(text, options);
+  }
+  return text === undefined ? client.evalsha(sha, 1, key, ...args) : client.eval(text, 1, key, ...args);
+}
+
+/** Keeping a list tidy is no part of the answer; what fails here is done again by a later call. */
+function inBackground(work: Promise<void>): void {
+  work.catch(() => {});
+}
+
+function checkedClient(client: Client): Client {
+  const { get, on, off } = client ?? {};
+  const complete = [get, on, off, client?.eval].every((method) => typeof method === "function");
+  // The callback clients of old have an `evalsha` too, but no status.
+  const isIoredis =
+    typeof (client as IoredisClient)?.evalsha === "function" &&
+    typeof (client as IoredisClient).status === "string";
+  if (complete && (isNodeRedis(client) || isIoredis)) return client;
+  throw new ConfigurationError(
+    "redisStore.client",
+    "expected a client of redis (node-redis 4 or later) or of ioredis",
+  );
+}
+
+/**
+ * A client of a Cluster or of Sentinels may be set to read from replicas, which lag behind, and one with a cache may answer
+ * by itself. Scripts go to the primary all the same; anywhere else a plain GET costs Redis less.
+ */
+function mayReadStale(client: Client): boolean {
+  const { isCluster, options } = client as { isCluster?: boolean; options?: { clientSideCache?: unknown } };
+  return (
+    isCluster === true || "masters" in client || "acquire" in client || Boolean(options?.clientSideCache)
+  );
+}
+
+/**
+ * Tells of a lost connection once, and makes calls fail at once while there is none, which drivers would queue. Asks
+ * for the eviction policy once there is one.
+ */
+function watchConnection(client: Client, evictionPolicy: () => Promise<string | undefined>) {
+  let outage: Error | undefined;
+  let policyIsKnown = false;
+  const isReady = () => {
+    const { isReady, status } = client as Partial<NodeRedisClient & IoredisClient>;
+    return isReady ?? (status === undefined || status === "ready");
+  };
+  const lost = (error: Error = new Error("it was closed")) => {
+    if (isReady()) return;
+    if (outage === undefined) {
+      warn(
+        "HOLDFAST_REDIS_CONNECTION",
+        `there is no connection to Redis: ${error.message || (error as NodeJS.ErrnoException).code}. Requests with a session fail (503) until it is back.`,
+      );
+    }
+    outage = error;
+  };
+  const askForPolicy = async () => {
+    if (policyIsKnown) return;
+    try {
+      const policy = await evictionPolicy();
+      if (policyIsKnown) return;
+      policyIsKnown = true;
+      if (policy === undefined || policy === "noeviction") return;
+      warn(
+        "HOLDFAST_REDIS_EVICTION",
+        `Redis has the maxmemory-policy ${policy}: when its memory is full, it removes sessions that have not expired, ` +
+          "and their users are logged out. Set maxmemory-policy to noeviction.",
+      );
+    } catch {
+      // A managed Redis may forbid the question.
+    }
+  };
+  const ready = () => {
+    outage = undefined;
+    void askForPolicy();
+  };
+  const listeners = { error: lost, close: lost, ready, connect: askForPolicy };
+  for (const [event, listener] of Object.entries(listeners)) client.on(event, listener);
+  if (isReady()) void askForPolicy();
+
+  return {
+    /** @throws Error while the connection is lost. */
+    check(): void {
+      if (outage === undefined || isReady()) return;
+      throw new Error(`not connected to Redis: ${outage.message}`, { cause: outage });
+    },
+    unwatch(entirely: boolean): void {
+      policyIsKnown = true;
+      outage ??= new Error("the store is closed");
+      if (!entirely) return;
+      for (const [event, listener] of Object.entries(listeners)) client.off(event, listener);
+    },
+  };
+}
+
+type OwnClient = Client & { disconnect(): Promise<void> | void };
+
+/** Milliseconds after which a connection that gives no sign of life is dropped and made anew. */
+const SILENCE = 10_000;
+
+function openClient(url: string | undefined): OwnClient {
+  if (typeof url !== "string" || !/^rediss?:\/\//.test(url) || !URL.canParse(url)) {
+    // The URL may hold a password, so it is not repeated here.
+    throw new ConfigurationError(
+      "redisStore",
+      'expected a connected client, or a URL, as in redisStore({ url: "redis://127.0.0.1:6379" })',
+    );
+  }
+  const require = createRequire(import.meta.url);
+  const drivers: Array<() => OwnClient> = [
+    () => {
+      const socket = { connectTimeout: SILENCE / 2, socketTimeout: SILENCE };
+      const client = require("redis").createClient({ url, socket, pingInterval: SILENCE / 3 });
+      // It tries again by itself, and what fails is an error event as well.
+      client.connect().catch(() => {});
+      return client;
+    },
+    () =>
+      new (require("ioredis").Redis)(url, {
+        connectTimeout: SILENCE / 2,
+        socketTimeout: SILENCE,
+        maxRetriesPerRequest: 1,
+        autoResendUnfulfilledCommands: false,
+      }),
+  ];
+  for (const open of drivers) {
+    try {
+      return open();
+    } catch (error) {
+      if ((error as { code?: string }).code !== "MODULE_NOT_FOUND") {
+        throw new ConfigurationError("redisStore.url", (error as Error).message);
+      }
+    }
+  }
+  throw new ConfigurationError(
+    "redisStore",
+    "no Redis driver was found. Run: npm install redis (or ioredis)",
+  );
+}
