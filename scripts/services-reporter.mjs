@@ -1,21 +1,30 @@
-/** A vitest reporter: at the end, one line for each real server that the tests ran against, or did without. */
 import { existsSync, readFileSync, rmSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 
 const notes = fileURLToPath(new URL("../artifacts/services.jsonl", import.meta.url));
 
+/**
+ * A vitest reporter for the end of the output: one line for each real server that the tests ran against or did without, then
+ * how many tests passed, failed and were skipped.
+ */
 export default class ServicesReporter {
   onInit() {
     rmSync(notes, { force: true });
   }
 
-  onTestRunEnd() {
-    if (!existsSync(notes)) return;
-    const lines = readFileSync(notes, "utf8")
-      .trim()
-      .split("\n")
-      .map((line) => JSON.parse(line));
-    console.log("\nRan against:");
-    for (const line of new Set(lines.map(({ name, what }) => `  ${name}: ${what}`).sort())) console.log(line);
+  onTestRunEnd(modules, errors) {
+    if (existsSync(notes)) {
+      const lines = readFileSync(notes, "utf8").trim().split("\n");
+      const services = lines.map((line) => JSON.parse(line)).map(({ name, what }) => `  ${name}: ${what}`);
+      console.log(["\nRan against:", ...new Set(services.sort())].join("\n"));
+    }
+    const count = { passed: 0, failed: errors.length, skipped: 0, pending: 0 };
+    for (const module of modules) {
+      const tests = [...module.children.allTests()];
+      for (const test of tests) count[test.result().state]++;
+      // A file that could not be read has no tests to fail.
+      if (module.state() === "failed" && !tests.some((test) => test.result().state === "failed")) count.failed++;
+    }
+    console.log(`\n${count.passed} passed, ${count.failed} failed, ${count.skipped + count.pending} skipped`);
   }
 }

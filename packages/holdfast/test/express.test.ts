@@ -305,6 +305,20 @@ describe.each(VERSIONS)("$version", ({ express }) => {
       vi.unstubAllEnvs();
     });
 
+    it("still tells the browser of a login that was stored before something else couldn't be", async () => {
+      app.get("/login", async (req) => {
+        await req.session.login("ada");
+        req.session.data.at = new Date() as any;
+        (req as any).res.end("never sent");
+      });
+      app.get("/", (req, res) => {
+        res.send(req.session.userId ?? "nobody");
+      });
+      const answer = await user.get("/login");
+      expect(answer).toMatchObject({ status: 500, setCookie: [expect.any(String)] });
+      expect((await user.get("/")).body).toBe("ada");
+    });
+
     it("names the value that can't be stored, and answers (where others hang for ever)", async () => {
       app.get("/:kind", (req, res) => {
         const values: Record<string, unknown> = {

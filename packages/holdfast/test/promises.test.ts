@@ -52,6 +52,24 @@ describe.each(STORES)("on the $name store", ({ open }) => {
       expect(session(await user.get("/session")).data.counter).toBe(100);
     });
 
+    it("keeps what the handler changed while its own update was under way", async () => {
+      const { browser, app } = await start();
+      app.post("/both", async (req, res) => {
+        req.session.data.before = 1;
+        const update = req.session.update((data) => {
+          data.counter = (data.counter ?? 0) + 1;
+        });
+        req.session.data.meanwhile = 1;
+        await update;
+        expect(req.session.data).toEqual({ first: "0", before: 1, meanwhile: 1, counter: 1 });
+        res.end();
+      });
+      const user = browser();
+      await user.post("/set/first/0");
+      await user.post("/both");
+      expect(session(await user.get("/session")).data).toEqual({ first: "0", before: 1, meanwhile: 1, counter: 1 });
+    });
+
     it("merges a deletion with another request's change", async () => {
       const { browser, barrier, app } = await start();
       app.post("/delete/:key", (req, res) => {

@@ -118,6 +118,8 @@ export class HeldResponse {
           response.removeHeader(name);
       }
       response.statusCode = 200;
+      response.statusMessage = "";
+      this.#exchange.writeHeaders(headersOf(response));
     }
     this.#onFailure(error);
   }

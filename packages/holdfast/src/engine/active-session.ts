@@ -120,11 +120,7 @@ export class ActiveSession {
 
   /** Whether data or flash messages differ from what is stored. @throws NotSerializableError */
   get changed(): boolean {
-    return this.flash.changed || this.dataChanged;
-  }
-
-  get dataChanged(): boolean {
-    return this.#data !== undefined && this.engine.codec.encode(this.#data) !== this.#baseText;
+    return this.flash.changed || this.dataText() !== this.#baseText;
   }
 
   /** The data as text, as it is now. @throws NotSerializableError */
@@ -132,9 +128,16 @@ export class ActiveSession {
     return this.#data === undefined ? this.#baseText : this.engine.codec.encode(this.#data);
   }
 
-  /** A copy of the data as it is now. */
-  dataCopy(): PlainObject {
-    return this.#decode(this.dataText());
+  /** The data that a text of `dataText` stands for, as a copy of its own. */
+  copyOf(text: string): PlainObject {
+    return this.#decode(text);
+  }
+
+  /** Takes over what `update` made of the data as it was in `before`; what the handler changed since stays on top. */
+  takeOver(updated: PlainObject, before: string): void {
+    if (this.#data === undefined) return;
+    const now = this.dataText();
+    replaceContents(this.#data, now === before ? updated : this.#merge(before, now, updated));
   }
 
   /**
@@ -241,8 +244,12 @@ export class ActiveSession {
 
   #merged(theirText: string): PlainObject {
     const theirs = this.#decode(theirText);
-    if (!this.dataChanged) return theirs;
-    return mergeData(this.#decode(this.#baseText), this.dataCopy(), theirs, this.engine.mergeStrategies);
+    const mine = this.dataText();
+    return mine === this.#baseText ? theirs : this.#merge(this.#baseText, mine, theirs);
+  }
+
+  #merge(base: string, mine: string, theirs: PlainObject): PlainObject {
+    return mergeData(this.#decode(base), this.#decode(mine), theirs, this.engine.mergeStrategies);
   }
 
   /** Counts what this request has changed so far as dealt with, though it is stored nowhere. */

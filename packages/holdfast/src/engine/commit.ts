@@ -12,35 +12,29 @@ export interface SessionHeaders {
   readonly clearSiteData: string | undefined;
 }
 
-const NOTHING: SessionHeaders = { setCookie: undefined, clearSiteData: undefined };
-
 /**
  * Ends a request's work on its session, before the response's headers leave: stores what changed, renews what is due,
- * touches what was only read, and says which headers to send. A request that leaves its session as it was costs no
- * store call and no promise.
+ * touches what was only read. A request that leaves its session as it was costs no store call and no promise.
+ * @throws HoldfastError where something can't be stored; `headersFor` tells even then what is true by now.
  */
-export function commit(active: ActiveSession): Awaitable<SessionHeaders> {
-  if (!needsWork(active)) {
-    active.headersSent = true;
-    return NOTHING;
-  }
-  return active.exclusively(() => commitWork(active));
+export function commit(active: ActiveSession): Awaitable<void> {
+  const changed = active.changed;
+  if (changed || hasOtherWork(active)) return active.exclusively(() => commitWork(active));
+  active.headersSent = true;
 }
 
-function needsWork(active: ActiveSession): boolean {
+function hasOtherWork(active: ActiveSession): boolean {
+  if (active.busy) return true;
+  if (active.record === undefined) return false;
   return (
-    active.busy ||
-    active.cookieIntent !== "keep" ||
-    active.changed ||
-    (active.record !== undefined &&
-      (isTouchDue(active) ||
-        isRenewalDue(active) ||
-        active.renewalToConfirm ||
-        active.standing === "signed-by-older-key"))
+    isTouchDue(active) ||
+    isRenewalDue(active) ||
+    active.renewalToConfirm ||
+    active.standing === "signed-by-older-key"
   );
 }
 
-async function commitWork(active: ActiveSession): Promise<SessionHeaders> {
+async function commitWork(active: ActiveSession): Promise<void> {
   try {
     await store(active);
   } catch (error) {
@@ -48,10 +42,14 @@ async function commitWork(active: ActiveSession): Promise<SessionHeaders> {
     // It was ended by another request. Nothing comes back, and the cookie is that other response's business.
     active.abandonChanges();
     if (active.cookieIntent === "set") active.cookieIntent = "keep";
+  } finally {
+    active.headersSent = true;
   }
-  const headers = { setCookie: cookieLine(active), clearSiteData: active.clearSiteData };
-  active.headersSent = true;
-  return headers;
+}
+
+/** The headers that tell the browser what has become of its session: only what the store has acknowledged. */
+export function headersFor(active: ActiveSession): SessionHeaders {
+  return { setCookie: cookieLine(active), clearSiteData: active.clearSiteData };
 }
 
 async function store(active: ActiveSession): Promise<void> {

@@ -1,6 +1,6 @@
 import type { Awaitable } from "../stores/contract.js";
 import type { ActiveSession } from "./active-session.js";
-import { commit, reportLateChanges, type SessionHeaders } from "./commit.js";
+import { commit, headersFor, reportLateChanges } from "./commit.js";
 import { type DefaultData, Session } from "./session.js";
 
 /** The response's headers as an adapter lets the engine see them. Names are case-insensitive. */
@@ -17,7 +17,6 @@ export interface ResponseHeaders {
 export class Exchange<Data extends object = DefaultData> {
   readonly #active: ActiveSession;
   #session: Session<Data> | undefined;
-  #committed: SessionHeaders | undefined;
 
   /** @internal */
   constructor(active: ActiveSession) {
@@ -29,25 +28,17 @@ export class Exchange<Data extends object = DefaultData> {
     return this.#session;
   }
 
-  /** Whether the headers are settled: later changes reach the store only through `save` and `update`. */
-  get committed(): boolean {
-    return this.#committed !== undefined;
-  }
-
   /** Stores what changed. Call once; answers at once where nothing has to wait. @throws HoldfastError */
   commit(): Awaitable<void> {
-    const headers = commit(this.#active);
-    if (headers instanceof Promise) return headers.then((settled) => this.#settle(settled));
-    this.#settle(headers);
+    return commit(this.#active);
   }
 
-  #settle(headers: SessionHeaders): void {
-    this.#committed = headers;
-  }
-
-  /** Writes the session's headers, after `commit` and right before the headers leave. */
+  /**
+   * Writes the session's headers, after `commit` and right before the headers leave: on an error page for a commit that
+   * failed as well, for a login or a logout before it holds.
+   */
   writeHeaders(headers: ResponseHeaders): void {
-    const { setCookie, clearSiteData } = this.#committed ?? {};
+    const { setCookie, clearSiteData } = headersFor(this.#active);
     if (setCookie !== undefined) {
       headers.append("Set-Cookie", setCookie);
       this.#preventCaching(headers);
@@ -68,7 +59,7 @@ export class Exchange<Data extends object = DefaultData> {
 
   /** Reports changes that came too late to be stored. An adapter calls it when the response has ended. */
   reportLateChanges(): void {
-    if (this.#session !== undefined && this.committed) reportLateChanges(this.#active);
+    if (this.#session !== undefined) reportLateChanges(this.#active);
   }
 }
 

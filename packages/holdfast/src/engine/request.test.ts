@@ -164,7 +164,8 @@ describe("isHttps", () => {
   });
 
   it("believes headers only where the peer is trusted", () => {
-    for (const headers of [{ "x-forwarded-proto": "https" }, { forwarded: "proto=https" }]) {
+    const signs: Record<string, string>[] = [{ "x-forwarded-proto": "https" }, { forwarded: "proto=https" }];
+    for (const headers of signs) {
       expect(isHttps(request({ headers }), nobody)).toBe(false);
       expect(isHttps(request({ headers }), everybody)).toBe(true);
     }

@@ -5,7 +5,6 @@ import type { ActiveSession, Composed } from "./active-session.js";
 import type { Engine } from "./engine.js";
 import type { DroppedWriteReason } from "./events.js";
 import { type Destination, follow, isExpired } from "./follow.js";
-import { replaceContents } from "./merge.js";
 
 /** Writers of one session in one process take turns, so collisions come from other processes only. */
 const MAX_ATTEMPTS = 50;
@@ -32,7 +31,8 @@ export async function write<R>(
   const { engine } = active;
   if (active.standing === "stale") throw dropped(active, "stale");
   for (let attempt = 1; ; attempt++) {
-    const data = change && active.dataCopy();
+    const before = active.dataText();
+    const data = change && active.copyOf(before);
     const result = data && change(data);
     if (isThenable(result)) {
       throw new InvalidArgumentError(
@@ -40,7 +40,7 @@ export async function write<R>(
           "faster. Do the asynchronous work before, and only change the data in it.",
       );
     }
-    const text = data ? engine.codec.encode(data) : active.dataText();
+    const text = data ? engine.codec.encode(data) : before;
     const composed = active.compose(text, { kind: "write" });
 
     const elsewhere =
@@ -49,7 +49,7 @@ export async function write<R>(
         : await swap(engine, active.id, active.record, composed.record, attempt);
     if (elsewhere === undefined) {
       active.written(composed);
-      if (data) replaceContents(active.data, data);
+      if (data) active.takeOver(data, before);
       return result;
     }
     if (elsewhere.kind !== "live") throw dropped(active, "gone");

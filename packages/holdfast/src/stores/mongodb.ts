@@ -348,7 +348,7 @@ function sourceOf(options: MongodbStoreOptions): Source {
     return lent(async () => collection);
   }
   // mongodb.com/docs/manual/reference/limits#naming-restrictions
-  if (!/^(?!system\.)[^$\0]{1,200}$/.test(collection)) {
+  if (typeof collection !== "string" || !/^(?!system\.)[^$\0]{1,200}$/.test(collection)) {
     throw new ConfigurationError(
       "mongodbStore.collection",
       `${JSON.stringify(collection)} is not a collection's name`,
@@ -360,7 +360,7 @@ function sourceOf(options: MongodbStoreOptions): Source {
     }
     return lent(async () => db.collection(collection));
   }
-  if (db !== undefined && !/^[^/\\. "$*<>:|?\0]{1,63}$/.test(db)) {
+  if (db !== undefined && !(typeof db === "string" && /^[^/\\. "$*<>:|?\0]{1,63}$/.test(db))) {
     throw new ConfigurationError("mongodbStore.db", `${JSON.stringify(db)} is not a database's name`);
   }
   if (instance !== undefined) {
@@ -394,7 +394,8 @@ function isObject<T>(value: T): value is Exclude<T, string | undefined> {
 }
 
 function connectionOf(instance: NonNullable<MongodbStoreOptions["instance"]>): MongooseConnection {
-  const connection = "connection" in instance ? instance.connection : instance;
+  const connection =
+    (instance as { connection?: MongooseConnection } | null)?.connection ?? (instance as MongooseConnection);
   if (typeof connection?.asPromise === "function" && typeof connection.getClient === "function")
     return connection;
   throw new ConfigurationError(

@@ -1,0 +1,22 @@
+/** One of several processes on one MongoDB: counts a session up through `session.update`. */
+import { createSessions } from "../../dist/index.js";
+import { mongodbStore } from "../../dist/stores/mongodb.js";
+
+const { MONGODB, SECRET, COOKIE, TIMES } = process.env;
+const sessions = createSessions({
+  secrets: [SECRET],
+  store: mongodbStore({ url: MONGODB }),
+  sweepInterval: false,
+});
+const request = {
+  header: (name) => ({ cookie: COOKIE, host: "shop.example" })[name],
+  encrypted: true,
+  remoteAddress: "192.0.2.1",
+};
+const results = [];
+for (let n = 0; n < Number(TIMES); n++) {
+  const { session } = await sessions.open(request);
+  results.push(await session.update((data) => (data.counter = (data.counter ?? 0) + 1)));
+}
+await sessions.close();
+process.stdout.write(JSON.stringify(results));
