@@ -51,7 +51,7 @@ describe.skipIf(executablePath === undefined)("the shop in Chromium", { timeout:
    * @param {import("playwright-core").BrowserContextOptions} [options]
    */
   async function newProfile(baseURL, options) {
-    const context = await browser.newContext({ baseURL, ...options });
+    const context = await browser.newContext({ baseURL, reducedMotion: "reduce", ...options });
     context.setDefaultTimeout(PATIENCE);
     /** @type {string[]} */
     const problems = [];
@@ -176,7 +176,6 @@ describe.skipIf(executablePath === undefined)("the shop in Chromium", { timeout:
 
     const dialog = page.getByRole("alertdialog", { name: "Are you still there?" });
     await dialog.waitFor();
-    await screenshots(page, "11-expiry-warning");
     const before = await expiresAt(page);
     await dialog.getByRole("button", { name: "Keep me here" }).click();
     await dialog.waitFor({ state: "hidden" });
@@ -184,6 +183,8 @@ describe.skipIf(executablePath === undefined)("the shop in Chromium", { timeout:
     const cookie = await cookieHeader(context);
     expect(await accountStatus(shop.url, cookie)).toBe(200);
 
+    await dialog.waitFor();
+    await screenshots(page, "11-expiry-warning");
     await page.waitForURL("**/session/ended");
     await otherTab.waitForURL("**/session/ended");
     await screenshots(page, "12-session-ended");
@@ -209,11 +210,11 @@ describe.skipIf(executablePath === undefined)("the shop in Chromium", { timeout:
     await page.locator(".session-panel summary").click();
     await page.getByRole("button", { name: "Extend" }).click();
     await page.getByText("Your session goes on.").waitFor();
-    await page.goto("/checkout");
+    expect(new URL(page.url()).pathname).toBe("/checkout");
     await page.getByRole("button", { name: "Place order" }).click();
     await page.getByText("Thank you! Order 1 is on its way.").waitFor();
     await page.goto("/lab");
-    await page.getByText("This one needs JavaScript").waitFor();
+    expect(await page.locator("noscript").textContent()).toContain("This one needs JavaScript");
     await page.getByRole("button", { name: "Sign out" }).click();
     await page.getByText("You are signed out.").waitFor();
     await context.close();
@@ -252,7 +253,7 @@ async function accountStatus(url, cookie) {
 /** When the session ends, as the server sees it; asking doesn't change it. @param {import("playwright-core").Page} page */
 function expiresAt(page) {
   return page.evaluate(async () => {
-    const status = await (await fetch("/session/status")).json();
+    const status = /** @type {{ expiresAt: string }} */ (await (await fetch("/session/status")).json());
     return Date.parse(status.expiresAt);
   });
 }

@@ -30,15 +30,17 @@ export function catalogueRoutes({ page }) {
  */
 function card({ id, name, description, picture, cents }, quantity) {
   return html`<li class="card">
-    <div class="picture"><img src="/products/${id}.svg" alt="${picture}" width="160" height="160"></div>
+    <div class="picture">
+      <img src="/products/${id}.svg" alt="${picture}" width="160" height="160">
+      ${quantity > 0 && html`<span class="in-cart">${quantity} in cart</span>`}
+    </div>
     <div class="about">
       <h3 id="name-${id}">${name}</h3>
-      <p>${description}</p>
+      <p class="description">${description}</p>
     </div>
     <form method="post" action="/cart">
       <input type="hidden" name="product" value="${id}">
       <span class="price">${price(cents)}</span>
-      ${quantity > 0 && html`<span class="in-cart">${quantity} in cart</span>`}
       <button class="button small" id="add-${id}" aria-labelledby="add-${id} name-${id}">Add to cart</button>
     </form>
   </li>`;

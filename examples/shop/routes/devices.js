@@ -12,12 +12,13 @@ export function deviceRoutes({ page, sessions, reauthenticateAfter }) {
 
   router.get("/", async (req, res) => {
     const devices = await sessions.ofUser(signedInUser(res).id).list();
+    const current = devices.filter(({ id }) => id === req.session.id);
     const others = devices.filter(({ id }) => id !== req.session.id);
     page(req, res, {
       title: "Your devices",
       main: html`<h1>Your devices</h1>
         <p>Everywhere that you are signed in. Don’t know one? Sign it out, and it is out at once.</p>
-        <ul class="devices">${devices.map((device) => deviceItem(device, device.id === req.session.id))}</ul>
+        <ul class="devices">${current.map((device) => deviceItem(device, true))}${others.map((device) => deviceItem(device, false))}</ul>
         ${others.length > 0 && html`<form method="post" action="/account/devices/revoke-others"><button class="button danger">Sign out everywhere else</button></form>`}`,
     });
   });

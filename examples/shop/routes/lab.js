@@ -47,8 +47,8 @@ function labPage() {
   const numbers = Array.from({ length: CHANGES }, (_, index) => index + 1);
   return html`<div class="lab">
     <h1>The lab</h1>
-    <p class="lead">Twenty requests change your cart at the same moment. Each adds one kelp sticker. With most session
-      libraries, each would write back the cart as it read it, and all but a few stickers would be lost.</p>
+    <p class="lead">Twenty requests change your cart at the same moment. Each adds one kelp sticker. Were the
+      session read, changed and written back as a whole, each would overwrite the others, and most stickers would be lost.</p>
     <div class="race" id="race">
       <p><button class="button" type="button" disabled>Fire twenty changes</button></p>
       <ol class="chips" aria-hidden="true">${numbers.map((number) => html`<li>${number}</li>`)}</ol>

@@ -2,6 +2,8 @@
 import { Router } from "express";
 import { countdownOf } from "../countdown.js";
 import { html } from "../html.js";
+import { localPath } from "../security.js";
+import { field } from "../visitor.js";
 
 /**
  * Tells a page how long its session has left, and lets time run on: it opens the session and never commits, so that the
@@ -32,7 +34,7 @@ export function sessionRoutes({ page }) {
     if (req.accepts(["html", "json"]) === "json") return res.json(statusOf(session));
     if (session.isNew) return res.redirect(303, "/session/ended");
     session.flash("notice", { text: "Your session goes on." });
-    res.redirect(303, "/");
+    res.redirect(303, localPath(field(req, "returnTo")) ?? "/");
   });
 
   router.get("/ended", (req, res) => {
@@ -41,7 +43,7 @@ export function sessionRoutes({ page }) {
       title: "Your session has ended",
       main: html`<div class="narrow">
         <h1>Your session has ended</h1>
-        <p>Nothing had happened for a while, so we signed you out to keep your account safe.</p>
+        <p>Nothing had happened for a while, so we ended it to keep you safe. What was in the cart is gone with it.</p>
         <p class="actions"><a class="button" href="/login">Sign in again</a> <a class="button quiet" href="/">To the shop</a></p>
       </div>`,
     });

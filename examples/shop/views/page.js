@@ -30,7 +30,7 @@ export function createPage(journal) {
       ${flashMessages(session)}
       ${main}
     </main>
-    ${sessionPanel(session, stored ? journal.of(session, 8) : [])}
+    ${sessionPanel(session, stored ? journal.of(session, 8) : [], req.originalUrl)}
     <footer class="site-footer">
       <p>A demo of <strong>Holdfast</strong>, session management for Node.js. Nothing here is for sale.</p>
     </footer>

@@ -22,13 +22,14 @@ const MEANINGS = {
  *
  * @param {import("holdfast").Session} session
  * @param {ReturnType<import("../journal.js").Journal["of"]>} entries
+ * @param {string} path Of the page that it is on.
  */
-export function sessionPanel(session, entries) {
+export function sessionPanel(session, entries, path) {
   return html`<details class="session-panel">
     <summary>Session <span>${summary(session)}</span></summary>
     <div class="columns">
       <section aria-label="This session">
-        ${session.isNew ? nothingStored() : facts(session)}
+        ${session.isNew ? nothingStored() : [facts(session), extendForm(path)]}
       </section>
       <section aria-labelledby="panel-events">
         <h2 id="panel-events">Last events</h2>
@@ -54,15 +55,22 @@ function facts(session) {
   const { id, isNew, userId, createdAt, lastSeenAt, authenticatedAt, expiresAt, client } = session;
   return html`<dl class="facts">
       <dt>id</dt><dd><code class="id">${id}</code></dd>
-      <dt>isNew</dt><dd>${isNew}</dd>
+      <dt>isNew</dt><dd>${String(isNew)}</dd>
       <dt>userId</dt><dd>${userId ?? "none"}</dd>
       <dt>client</dt><dd>${[client.browser, client.system].filter(Boolean).join(", ") || "unknown"}</dd>
       <dt>createdAt</dt><dd>${time(createdAt)}</dd>
       <dt>authenticatedAt</dt><dd>${authenticatedAt ? time(authenticatedAt) : "never"}</dd>
       <dt>lastSeenAt</dt><dd>${time(lastSeenAt)}</dd>
       <dt>expiresAt</dt><dd><span data-expires-at>${time(expiresAt)}</span> <span data-time-left></span></dd>
-    </dl>
-    <form method="post" action="/session/extend"><button class="button small quiet">Extend</button></form>`;
+    </dl>`;
+}
+
+/** @param {string} path */
+function extendForm(path) {
+  return html`<form method="post" action="/session/extend">
+      <input type="hidden" name="returnTo" value="${path}">
+      <button class="button small quiet">Extend</button>
+    </form>`;
 }
 
 /** @param {ReturnType<import("../journal.js").Journal["of"]>[number]} entry */
