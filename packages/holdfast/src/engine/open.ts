@@ -101,7 +101,14 @@ async function arrive(
     }
     case "ended":
       reject(engine, "ended", candidate.id);
-      if (engine.clock() < destination.tombstone.at + engine.grace) active.standing = "stale";
+      // Whoever logged out, or got a new token, has been told by a cookie that this late request must not overwrite. A
+      // browser whose session was revoked from elsewhere has not.
+      if (
+        destination.tombstone.ended !== "revoked" &&
+        engine.clock() < destination.tombstone.at + engine.grace
+      ) {
+        active.standing = "stale";
+      }
       return active;
     case "none":
       reject(engine, "unknown", candidate.id);

@@ -2,6 +2,7 @@ import { InvalidArgumentError, SessionGoneError } from "../errors.js";
 import type { ActiveSession } from "./active-session.js";
 import type { ClientDescription } from "./client.js";
 import { jsonCodec } from "./codec.js";
+import { touch } from "./commit.js";
 import { follow } from "./follow.js";
 import { end, login, rotate } from "./rotation.js";
 import { enforceLimit, lastSeen } from "./user-sessions.js";
@@ -77,10 +78,10 @@ export class Session<Data extends object = DefaultData> {
     return new Date(record === undefined ? meta.seenAt : lastSeen(engine, record, meta));
   }
 
-  /** When the session ends if this user does nothing more: the earlier of the idle and the absolute deadline. */
+  /** When the session ends if its user does nothing more after this request: the idle or the absolute deadline, whichever is first. */
   get expiresAt(): Date {
-    const { engine, record, meta } = this.#active;
-    if (record !== undefined) return new Date(record.idleDeadline);
+    const { engine, record, meta, isTouchDue, touchDeadline } = this.#active;
+    if (record !== undefined) return new Date(isTouchDue ? touchDeadline! : record.idleDeadline);
     return new Date(meta.createdAt + Math.min(engine.idleTimeout, engine.absoluteTimeout));
   }
 
@@ -150,6 +151,25 @@ export class Session<Data extends object = DefaultData> {
     await active.exclusively(async () => {
       if (active.changed) await write(active);
     });
+  }
+
+  /**
+   * Moves the idle deadline now, where else it moves with a request once in a `touchInterval`: for an answer to "are you
+   * still there?". Does nothing for a session that is not stored.
+   */
+  async touch(): Promise<void> {
+    const active = this.#active;
+    await active.exclusively(async () => {
+      await touch(active);
+    });
+  }
+
+  /**
+   * Says that this request is no activity of the user's, so it doesn't move the idle deadline: for one that a page sends
+   * by itself, such as one that polls. Otherwise an open tab keeps its session alive for ever (OWASP: idle timeout).
+   */
+  ignoreActivity(): void {
+    this.#active.countsAsActivity = false;
   }
 
   /** Reads the session anew and drops the changes that are not stored. @throws SessionGoneError when it has ended. */

@@ -77,19 +77,25 @@ export function sqliteStore(options: SqliteStoreOptions): Store {
   );
   let closed = false;
 
+  /** Each driver does something else with statements of a closed database. */
+  function work<T>(call: StoreCall, statements: () => T): T | Promise<T> {
+    if (closed) throw new Error("the store is closed");
+    return whenFree(call, statements);
+  }
+
   return {
     name: "sqlite",
 
     load(id, call) {
-      return whenFree(call, () => toRecord(load.get(id)));
+      return work(call, () => toRecord(load.get(id)));
     },
 
     create(id, record, call) {
-      return whenFree(call, () => insert.run(id, ...toRow(record)).changes > 0);
+      return work(call, () => insert.run(id, ...toRow(record)).changes > 0);
     },
 
     replace(id, expectedVersion, record, call) {
-      return whenFree(call, () => {
+      return work(call, () => {
         if (update.run(...toRow(record), id, expectedVersion).changes > 0) return { status: "done" };
         // Between the two statements the record may go or change once more: either way this is what it is by now.
         const current = toRecord(load.get(id));
@@ -98,32 +104,33 @@ export function sqliteStore(options: SqliteStoreOptions): Store {
     },
 
     touch(id, idleDeadline, call) {
-      return whenFree(call, () => touch.run(idleDeadline, id).changes > 0);
+      return work(call, () => touch.run(idleDeadline, id).changes > 0);
     },
 
     delete(id, call) {
-      return whenFree(call, () => {
+      return work(call, () => {
         remove.run(id);
       });
     },
 
     async sweep(call) {
       let removed = 0;
-      for (let batch = SWEEP_BATCH; batch === SWEEP_BATCH && !closed; ) {
-        batch = Number(await whenFree(call, () => sweepBatch.run(call.now).changes));
+      for (;;) {
+        const batch = Number(await work(call, () => sweepBatch.run(call.now).changes));
         removed += batch;
+        if (batch < SWEEP_BATCH) return removed;
         // Requests that are waiting get their turn between two batches.
         await delay(1);
+        if (closed) return removed;
       }
-      return removed;
     },
 
     listByUser(userId, call) {
-      return whenFree(call, () => list.all(userId).map((row) => ({ id: row.id, record: toRecord(row)! })));
+      return work(call, () => list.all(userId).map((row) => ({ id: row.id, record: toRecord(row)! })));
     },
 
     deleteByUser(userId, except, call) {
-      return whenFree(call, () => removeByUser.all(userId, except ?? null).map((row) => row.id));
+      return work(call, () => removeByUser.all(userId, except ?? null).map((row) => row.id));
     },
 
     close() {
@@ -153,21 +160,21 @@ function toRecord(row: any): StoreRecord | undefined {
  * Runs statements, at once where no other process is writing. Where one is, and keeps at it, this waits without blocking
  * the thread and tries again, until it works or the call's deadline has passed.
  */
-function whenFree<T>(call: StoreCall, work: () => T): T | Promise<T> {
+function whenFree<T>(call: StoreCall, statements: () => T): T | Promise<T> {
   try {
-    return work();
+    return statements();
   } catch (error) {
     if (!isBusy(error)) throw error;
-    return retryWhileBusy(call, work, error);
+    return retryWhileBusy(call, statements, error);
   }
 }
 
-async function retryWhileBusy<T>(call: StoreCall, work: () => T, busy: unknown): Promise<T> {
+async function retryWhileBusy<T>(call: StoreCall, statements: () => T, busy: unknown): Promise<T> {
   const { signal } = call;
   for (let wait = 5; !signal.aborted; wait = Math.min(wait * 2, 100)) {
     await delay(wait * (0.5 + Math.random()));
     try {
-      return work();
+      return statements();
     } catch (error) {
       if (!isBusy(error)) throw error;
     }
