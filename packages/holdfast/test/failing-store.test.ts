@@ -145,7 +145,8 @@ describe("a store that returns a rubbish record", () => {
     const cookie = await storedCookie(set);
     set.store.load = () => ({
       ...good,
-      payload: '{"format":1,"ended":"renewed","at":1,"successor":"again"}',
+      payload:
+        '{"format":1,"ended":"renewed","at":1,"successor":"againagainagainagainagainagainagainagainaga"}',
     });
     expect((await set.sessions.open(requestWith(cookie))).session.isNew).toBe(true);
   });

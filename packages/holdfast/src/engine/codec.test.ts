@@ -247,3 +247,14 @@ describe("isPlainObject", () => {
     expect(isPlainObject(value)).toBe(false);
   });
 });
+
+it("data that is nested too deeply is refused like any other that JSON can't carry", () => {
+  const data: Record<string, unknown> = {};
+  let innermost = data;
+  for (let depth = 0; depth < 100_000; depth++) {
+    const inner = {};
+    innermost.inner = inner;
+    innermost = inner;
+  }
+  expect(() => jsonCodec.encode(data)).toThrow(NotSerializableError);
+});

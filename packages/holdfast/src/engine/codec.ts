@@ -16,61 +16,77 @@ export interface Codec {
  */
 export const jsonCodec: Codec = {
   encode(data) {
-    assertPlain(data, "data", []);
+    let fault: Fault | undefined;
+    try {
+      fault = faultIn(data, []);
+    } catch (error) {
+      if (!(error instanceof RangeError)) throw error;
+      fault = { path: "", what: "nested too deeply" };
+    }
+    if (fault !== undefined) throw new NotSerializableError(`data${fault.path}`, fault.what);
     return JSON.stringify(data);
   },
   decode: (text) => JSON.parse(text),
 };
 
-function assertPlain(value: unknown, path: string, ancestors: object[]): void {
+/** What JSON can't carry, and where. The path is put together on the way out, so that a value without a fault costs none. */
+interface Fault {
+  readonly path: string;
+  readonly what: string;
+}
+
+function faultIn(value: unknown, ancestors: object[]): Fault | undefined {
   switch (typeof value) {
     case "string":
     case "boolean":
-      return;
+      return undefined;
     case "number":
-      if (!Number.isFinite(value)) throw new NotSerializableError(path, String(value));
-      return;
+      return Number.isFinite(value) ? undefined : here(String(value));
     case "object":
-      if (value !== null) assertPlainObject(value, path, ancestors);
-      return;
+      return value === null ? undefined : faultInObject(value, ancestors);
     default:
-      throw new NotSerializableError(path, value === undefined ? "undefined" : `a ${typeof value}`);
+      return here(value === undefined ? "undefined" : `a ${typeof value}`);
   }
 }
 
-function assertPlainObject(value: object, path: string, ancestors: object[]): void {
-  if (ancestors.includes(value))
-    throw new NotSerializableError(path, "a reference to an object that contains it");
+function faultInObject(value: object, ancestors: object[]): Fault | undefined {
+  if (ancestors.includes(value)) return here("a reference to an object that contains it");
   ancestors.push(value);
-  if (Array.isArray(value)) assertPlainList(value, path, ancestors);
-  else assertPlainMembers(value, path, ancestors);
+  const fault = Array.isArray(value) ? faultInList(value, ancestors) : faultInMembers(value, ancestors);
   ancestors.pop();
+  return fault;
 }
 
-function assertPlainList(list: readonly unknown[], path: string, ancestors: object[]): void {
-  if (Object.getPrototypeOf(list) !== Array.prototype)
-    throw new NotSerializableError(path, `an instance of ${classOf(list)}`);
-  for (let index = 0; index < list.length; index++) assertPlain(list[index], `${path}[${index}]`, ancestors);
+function faultInList(list: readonly unknown[], ancestors: object[]): Fault | undefined {
+  if (Object.getPrototypeOf(list) !== Array.prototype) return here(`an instance of ${classOf(list)}`);
+  for (let index = 0; index < list.length; index++) {
+    const fault = faultIn(list[index], ancestors);
+    if (fault !== undefined) return { path: `[${index}]${fault.path}`, what: fault.what };
+  }
   // Its indices come first, then what JSON drops. (Reflect.ownKeys is ten times slower on a long list.)
   const extra = Object.keys(list)[list.length] ?? Object.getOwnPropertySymbols(list)[0];
-  if (extra !== undefined)
-    throw new NotSerializableError(memberPath(path, extra), "a named member of a list");
-  if (Object.hasOwn(list, "toJSON")) throw new NotSerializableError(`${path}.toJSON`, "a member of a list");
+  if (extra !== undefined) return { path: segment(extra), what: "a named member of a list" };
+  return Object.hasOwn(list, "toJSON") ? { path: ".toJSON", what: "a member of a list" } : undefined;
 }
 
-function assertPlainMembers(value: object, path: string, ancestors: object[]): void {
-  if (!isPlainObject(value)) throw new NotSerializableError(path, `an instance of ${classOf(value)}`);
-  if (typeof value.toJSON === "function") throw new NotSerializableError(`${path}.toJSON`, "a function");
+function faultInMembers(value: object, ancestors: object[]): Fault | undefined {
+  if (!isPlainObject(value)) return here(`an instance of ${classOf(value)}`);
+  if (typeof value.toJSON === "function") return { path: ".toJSON", what: "a function" };
   const keys = Reflect.ownKeys(value);
   for (const key of keys) {
-    if (typeof key === "symbol") throw new NotSerializableError(memberPath(path, key), "keyed by a symbol");
+    if (typeof key === "symbol") return { path: segment(key), what: "keyed by a symbol" };
     const member = value[key];
-    if (member !== undefined) assertPlain(member, memberPath(path, key), ancestors);
+    if (member === undefined) continue;
+    const fault = faultIn(member, ancestors);
+    if (fault !== undefined) return { path: segment(key) + fault.path, what: fault.what };
   }
-  if (Object.keys(value).length < keys.length) {
-    const hidden = keys.find((key) => !Object.prototype.propertyIsEnumerable.call(value, key))!;
-    throw new NotSerializableError(memberPath(path, hidden), "a member that is not enumerable");
-  }
+  if (Object.keys(value).length === keys.length) return undefined;
+  const hidden = keys.find((key) => !Object.prototype.propertyIsEnumerable.call(value, key))!;
+  return { path: segment(hidden), what: "a member that is not enumerable" };
+}
+
+function here(what: string): Fault {
+  return { path: "", what };
 }
 
 /** True for `{}`, for what JSON.parse makes and for `Object.create(null)`. */
@@ -85,7 +101,7 @@ function classOf(value: object): string {
   return (typeof prototype.constructor === "function" && prototype.constructor.name) || "a class";
 }
 
-function memberPath(path: string, key: string | symbol): string {
-  if (typeof key === "symbol") return `${path}[${String(key)}]`;
-  return /^[A-Za-z_$][\w$]*$/.test(key) ? `${path}.${key}` : `${path}[${JSON.stringify(key)}]`;
+function segment(key: string | symbol): string {
+  if (typeof key === "symbol") return `[${String(key)}]`;
+  return /^[A-Za-z_$][\w$]*$/.test(key) ? `.${key}` : `[${JSON.stringify(key)}]`;
 }

@@ -1,4 +1,4 @@
-import { isDeepStrictEqual } from "node:util";
+import { inspect, isDeepStrictEqual } from "node:util";
 import { isPlainObject } from "./codec.js";
 
 /**
@@ -93,12 +93,24 @@ function mergeLists(base: unknown, mine: unknown, theirs: unknown): unknown {
 
 /** The list without one occurrence of each of `items`. */
 function without(list: readonly unknown[], items: readonly unknown[]): unknown[] {
-  const left = [...items];
+  const left = new Map<string, number>();
+  for (const item of items) left.set(identityOf(item), (left.get(identityOf(item)) ?? 0) + 1);
   return list.filter((entry) => {
-    const index = left.findIndex((item) => isDeepStrictEqual(item, entry));
-    if (index === -1) return true;
-    left.splice(index, 1);
-    return false;
+    const identity = identityOf(entry);
+    const count = left.get(identity) ?? 0;
+    if (count > 0) left.set(identity, count - 1);
+    return count === 0;
+  });
+}
+
+/** The same text for values that are deeply equal, whatever codec they come from, so that long lists compare in linear time. */
+function identityOf(value: unknown): string {
+  return inspect(value, {
+    depth: null,
+    maxArrayLength: null,
+    maxStringLength: null,
+    breakLength: Infinity,
+    sorted: true,
   });
 }
 

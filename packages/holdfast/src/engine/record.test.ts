@@ -85,7 +85,7 @@ describe("a tombstone", () => {
     { ended: "destroyed", at: 5 },
     { ended: "revoked", at: 5 },
     { ended: "rotated", at: 5, userId: "anna" },
-    { ended: "renewed", at: 5, successor: "id" },
+    { ended: "renewed", at: 5, successor: "s".repeat(43) },
   ])("comes back as it was: %j", (tombstone) => {
     expect(decodePayload(encodeTombstone(tombstone))).toEqual({ tombstone: { format: 1, ...tombstone } });
   });
@@ -151,6 +151,21 @@ describe("a payload that can't be read", () => {
       "a logout with a successor that is no text",
       '{"format":1,"ended":"logout","at":5,"successor":{}}',
       "its tombstone names no successor",
+    ],
+    [
+      "a successor that is no session id",
+      '{"format":1,"ended":"renewed","at":5,"successor":"another:key"}',
+      "its tombstone names no successor",
+    ],
+    [
+      "a time of login that is no time",
+      '{"format":1,"createdAt":1,"seenAt":1,"tokenAt":1,"authenticatedAt":"now"}\n{}',
+      "its time of login is malformed",
+    ],
+    [
+      "a client that is text",
+      '{"format":1,"createdAt":1,"seenAt":1,"tokenAt":1,"client":"Firefox"}\n{}',
+      "its client is malformed",
     ],
   ])("%s", (_name, payload, message) => {
     expect(refusal(payload)).toContain(message);

@@ -1,4 +1,5 @@
 import type { StoreRecord } from "../stores/contract.js";
+import { isSessionId } from "../token/token.js";
 import type { ClientDescription } from "./client.js";
 import { isPlainObject } from "./codec.js";
 import type { FlashEntry } from "./flash.js";
@@ -55,14 +56,18 @@ export function decodePayload(payload: string): Contents {
   if (lineEnd === -1) {
     const { ended, at, successor } = head;
     if (typeof ended !== "string" || !Number.isFinite(at)) throw new Error("its tombstone is incomplete");
-    if (typeof successor !== "string" && (ended === "renewed" || successor !== undefined))
+    if (!isSessionId(successor) && (ended === "renewed" || successor !== undefined))
       throw new Error("its tombstone names no successor");
     return { tombstone: head as unknown as Tombstone };
   }
-  const { createdAt, seenAt, tokenAt, flash, renewedFrom } = head;
+  const { createdAt, seenAt, tokenAt, authenticatedAt, client, flash, renewedFrom } = head;
   if (!Number.isFinite(createdAt) || !Number.isFinite(seenAt) || !Number.isFinite(tokenAt)) {
     throw new Error("its times are missing");
   }
+  if (authenticatedAt !== undefined && !Number.isFinite(authenticatedAt)) {
+    throw new Error("its time of login is malformed");
+  }
+  if (client !== undefined && !isPlainObject(client)) throw new Error("its client is malformed");
   if (flash !== undefined && !(Array.isArray(flash) && flash.every(isFlashEntry))) {
     throw new Error("its flash messages are malformed");
   }

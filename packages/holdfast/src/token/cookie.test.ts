@@ -425,9 +425,14 @@ describe("the size of a cookie", () => {
   });
 
   it("counts the prefix", () => {
-    const policy = createCookiePolicy({ name: "n".repeat(3000) });
-    expect(() => policy.overHttp.set("v".repeat(1096), undefined)).not.toThrow();
-    expect(() => policy.overHttps.set("v".repeat(1096), undefined)).toThrow(CookieTooLargeError);
+    const policy = createCookiePolicy({ name: "n".repeat(96) });
+    expect(() => policy.overHttp.set("v".repeat(4000), undefined)).not.toThrow();
+    expect(() => policy.overHttps.set("v".repeat(4000), undefined)).toThrow(CookieTooLargeError);
+  });
+
+  it("leaves room for the token: a name that takes it is refused at start-up", () => {
+    expect(() => createCookiePolicy({ name: "n".repeat(128) })).not.toThrow();
+    expect(() => createCookiePolicy({ name: "n".repeat(129) })).toThrow("cookie.name");
   });
 });
 

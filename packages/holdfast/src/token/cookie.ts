@@ -66,6 +66,7 @@ const MAX_AGE_LIMIT = 400 * 86_400;
 /** Name plus value of one cookie, in bytes (RFC 6265bis 5.7, OWASP ASVS 5.0 3.3.5). */
 const MAX_COOKIE_BYTES = 4096;
 const MAX_ATTRIBUTE_BYTES = 1024;
+const MAX_NAME = 128;
 
 const TOKEN_CHARACTERS = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
 const ATTRIBUTE_CHARACTERS = /^[\x20-\x3a\x3c-\x7e]+$/;
@@ -92,8 +93,11 @@ export function createCookiePolicy(options: CookieOptions = {}): CookiePolicy {
   } = options;
   const { priority, persistent = false } = options;
 
-  if (typeof name !== "string" || !TOKEN_CHARACTERS.test(name))
-    refuse("name", `${inspect(name)} is not a cookie name (RFC 6265 4.1.1)`);
+  if (typeof name !== "string" || !TOKEN_CHARACTERS.test(name) || name.length > MAX_NAME)
+    refuse(
+      "name",
+      `${inspect(name)} is not a cookie name of ${MAX_NAME} characters at most (RFC 6265 4.1.1)`,
+    );
   if (
     typeof path !== "string" ||
     !path.startsWith("/") ||
