@@ -15,7 +15,7 @@ import { checkoutRoutes } from "./routes/checkout.js";
 import { deviceRoutes } from "./routes/devices.js";
 import { labRoutes } from "./routes/lab.js";
 import { loginRoutes } from "./routes/login.js";
-import { sessionRoutes, sessionStatus } from "./routes/session.js";
+import { sessionRoutes } from "./routes/session.js";
 import { preventCaching, refuseCrossOrigin, securityHeaders } from "./security.js";
 import { createShopSessions } from "./sessions.js";
 import { openUsers } from "./users.js";
@@ -62,9 +62,6 @@ export async function createShop({ dataFolder, secret, idleTimeout, reauthentica
   app.use(express.static(fileURLToPath(new URL("public", import.meta.url))));
   app.use(preventCaching, refuseCrossOrigin);
   app.use(express.urlencoded({ extended: false, limit: "8kb" }));
-  // Before the sessions: it looks at one without using it.
-  app.get("/session/status", sessionStatus(sessions));
-
   app.use(expressSessions(sessions), findUser(users));
   app.use("/", catalogueRoutes(shop));
   app.use("/cart", cartRoutes(shop));
