@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import express from "express";
 import { expressSessions } from "holdfast/express";
-import { sqliteStore } from "holdfast/stores/sqlite";
+import { openStore } from "holdfast/stores/url";
 import Database from "libsql";
 import { errorPage, notFound } from "./errors.js";
 import { keepJournal } from "./journal.js";
@@ -24,7 +24,8 @@ import { findUser } from "./visitor.js";
 
 /**
  * @typedef {object} ShopOptions
- * @property {string} dataFolder Where shop.db and sessions.db are kept.
+ * @property {string} dataFolder Where shop.db is kept, and sessions.db unless `sessionStore` names another place.
+ * @property {string} [sessionStore] A URL of a database, or the path of a SQLite file.
  * @property {string} secret
  * @property {import("holdfast").Duration} idleTimeout
  * @property {number} [reauthenticateAfter] Milliseconds after a login for which devices are signed out without asking for
@@ -46,8 +47,15 @@ import { findUser } from "./visitor.js";
  *
  * @param {ShopOptions} options
  */
-export async function createShop({ dataFolder, secret, idleTimeout, reauthenticateAfter = 600_000 }) {
-  const store = sqliteStore({ path: join(dataFolder, "sessions.db") });
+export async function createShop({
+  dataFolder,
+  sessionStore = join(dataFolder, "sessions.db"),
+  secret,
+  idleTimeout,
+  reauthenticateAfter = 600_000,
+}) {
+  const store = await openStore(sessionStore);
+  await store.migrate?.();
   const sessions = createShopSessions({ store, secret, idleTimeout });
   const database = new Database(join(dataFolder, "shop.db"));
   const users = await openUsers(database);

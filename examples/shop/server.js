@@ -13,6 +13,7 @@ const {
   HOST = "127.0.0.1",
   SHOP_DATA = fileURLToPath(new URL("data", import.meta.url)),
   SHOP_IDLE_TIMEOUT = "30m",
+  SESSION_STORE,
 } = process.env;
 
 // What is kept there is for its owner only: password hashes, and the secret that signs cookies.
@@ -20,6 +21,7 @@ process.umask(0o077);
 mkdirSync(SHOP_DATA, { recursive: true });
 const shop = await createShop({
   dataFolder: SHOP_DATA,
+  sessionStore: SESSION_STORE,
   secret: sessionSecret(SHOP_DATA),
   idleTimeout: /** @type {import("holdfast").Duration} */ (SHOP_IDLE_TIMEOUT),
 });

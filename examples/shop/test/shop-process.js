@@ -9,11 +9,12 @@ const server = fileURLToPath(new URL("../server.js", import.meta.url));
 /**
  * Starts the shop as a process of its own, and waits until it says where it is.
  *
- * @param {{ dataFolder: string, port?: string, idleTimeout?: string }} options
+ * @param {{ dataFolder: string, port?: string, idleTimeout?: string, sessionStore?: string }} options
  */
-export async function startShop({ dataFolder, port = "0", idleTimeout = "30m" }) {
+export async function startShop({ dataFolder, port = "0", idleTimeout = "30m", sessionStore }) {
+  const settings = { PORT: port, SHOP_DATA: dataFolder, SHOP_IDLE_TIMEOUT: idleTimeout };
   const child = spawn(process.execPath, [server], {
-    env: { ...process.env, PORT: port, SHOP_DATA: dataFolder, SHOP_IDLE_TIMEOUT: idleTimeout },
+    env: { ...process.env, ...settings, ...(sessionStore && { SESSION_STORE: sessionStore }) },
     stdio: ["ignore", "pipe", "pipe"],
   });
   let complaints = "";
