@@ -1,8 +1,10 @@
 import { readFileSync } from "node:fs";
 import { type IncomingMessage, request } from "node:http";
 import { connect } from "node:net";
+import { createRequire } from "node:module";
 import { Readable } from "node:stream";
 import { fileURLToPath } from "node:url";
+import compression from "compression";
 import express5 from "express";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { expressSessions } from "../src/adapters/express.js";
@@ -200,6 +202,46 @@ describe.each(VERSIONS)("$version", ({ express }) => {
       expect(setCookie.map((line) => line.split("=")[0])).toEqual(["lang", "sid"]);
       expect(headers.get("vary")).toBe("Accept, Cookie");
     });
+  });
+
+  describe("with middleware that wraps the response", () => {
+    const responders: Array<[string, (res: any) => unknown]> = [
+      ["send", (res) => res.send("done".repeat(1000))],
+      ["write and end", (res) => [res.write("done".repeat(500)), res.end("done".repeat(500))]],
+      ["several writes", (res) => [res.write("done".repeat(500)), res.write("done".repeat(500)), res.end()]],
+      ["writeHead and end", (res) => res.writeHead(200, { "x-own": "1" }).end("done".repeat(1000))],
+      ["a pipe", (res) => Readable.from(Array.from({ length: 1000 }, () => "done")).pipe(res)],
+    ];
+    const orders = ["before", "after"] as const;
+
+    it.each(orders.flatMap((order) => responders.map(([way, respond]) => [order, way, respond] as const)))(
+      "compression %s the sessions, answering with %s, from the first request on",
+      async (order, _way, respond) => {
+        // A copy of Express that has served no request yet, as in a process that has just started.
+        vi.resetModules();
+        const fresh = createRequire(import.meta.url);
+        const name = express === express4 ? "express4" : "express";
+        for (const id of Object.keys(fresh.cache)) if (/node_modules.express4?.lib/.test(id)) delete fresh.cache[id];
+        const app = (fresh(name) as typeof express5)();
+        if (order === "before") app.use(compression({ threshold: 0 }));
+        app.use(expressSessions(sessions));
+        if (order === "after") app.use(compression({ threshold: 0 }));
+        app.get("/", (req, res) => {
+          req.session.data.written = Math.random();
+          res.type("text/plain");
+          respond(res);
+        });
+        const server = await listen(app);
+        const visitor = new Browser(server.url);
+        for (let n = 0; n < 3; n++) {
+          const answer = await visitor.get("/");
+          expect(answer.body).toBe("done".repeat(1000));
+          expect(answer.headers.get("content-encoding")).toMatch(/gzip|br/);
+          expect(answer.setCookie).toHaveLength(n === 0 ? 1 : 0);
+        }
+        await server.close();
+      },
+    );
   });
 
   describe("server-sent events", () => {

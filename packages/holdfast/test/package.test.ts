@@ -21,6 +21,13 @@ it("CommonJS gets it by require", () => {
   expect(run("--no-warnings", "-e", script).trim()).toBe("function function function");
 });
 
+it("the first request of a process is held, with compression before the sessions", () => {
+  const script = join(here, "workers", "first-request.mjs");
+  const env = { ...process.env, SECRET: "a secret of thirty-two bytes or more" };
+  const printed = execFileSync(process.execPath, ["--no-warnings", script], { encoding: "utf8", env });
+  expect(printed.trim()).toMatch(/^200 (?:gzip|br) 1 4000$/);
+});
+
 it("applications are typed without a cast, in ESM and in CommonJS", () => {
   const require = createRequire(import.meta.url);
   const manifest = require.resolve("typescript/package.json");

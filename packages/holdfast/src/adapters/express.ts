@@ -1,10 +1,11 @@
 import { IncomingMessage, ServerResponse } from "node:http";
+import { createRequire } from "node:module";
 import type { Request, RequestHandler, Response } from "express";
 import type { Exchange } from "../engine/exchange.js";
 import type { DefaultData, Session } from "../engine/session.js";
 import type { Sessions } from "../engine/sessions.js";
 import { ConfigurationError, InvalidArgumentError } from "../errors.js";
-import { HeldResponse, type HoldingMethods, holdResponses } from "./held-response.js";
+import { HeldResponse, holdResponses, isWrapped } from "./held-response.js";
 import { NodeRequest } from "./node-request.js";
 
 declare global {
@@ -21,16 +22,14 @@ declare global {
  * `next(error)`, whose `status` is 503.
  */
 export function expressSessions<Data extends object>(sessions: Sessions<Data>): RequestHandler {
+  installOnInstalledExpress();
   return (req, res, next) => {
-    const bound = bindings.get(req);
-    if (bound !== undefined) return next(bound.sessions === sessions ? undefined : twoSessions());
     try {
+      installOnCopyOf(req, res);
+      const bound = bindings.get(req);
+      if (bound !== undefined) return next(bound.sessions === sessions ? undefined : twoSessions());
       const begin = (exchange: Exchange<Data>) => {
-        bindings.set(req, {
-          sessions,
-          exchange,
-          held: new HeldResponse(res, install(req, res), exchange, next),
-        });
+        bindings.set(req, { sessions, exchange, held: new HeldResponse(res, exchange, next) });
         next();
       };
       const opened = sessions.open(new ExpressRequest(req));
@@ -64,28 +63,44 @@ interface Binding {
 
 const bindings = new WeakMap<IncomingMessage, Binding>();
 
-/** By prototype of a response: the methods that it had before the holding ones were put over them. */
-const installed = new WeakMap<object, HoldingMethods>();
+const heldBy = (response: ServerResponse) => bindings.get(response.req)?.held;
+
+/** Prototypes of responses that have the holding methods. */
+const installed = new WeakSet<object>();
 
 /**
  * Express gives all requests and responses a prototype of its own. `req.session` and the holding methods go there, once:
  * own properties on each request would cost more than all the rest (DESIGN part 8). A request without a session, of this
  * application or another, works as if they were not there.
  */
-function install(req: Request, res: Response): HoldingMethods {
-  const direct = Object.getPrototypeOf(res);
-  let methods = installed.get(direct);
-  if (methods === undefined) {
-    const responses = expressPrototype(res, ServerResponse.prototype) as ServerResponse;
-    methods = installed.get(responses);
-    if (methods === undefined) {
-      methods = holdResponses(responses, (response) => bindings.get(response.req)?.held);
-      Object.defineProperty(expressPrototype(req, IncomingMessage.prototype), "session", sessionProperty);
-      installed.set(responses, methods);
-    }
-    installed.set(direct, methods);
+function install(requests: object, responses: object): void {
+  if (installed.has(responses)) return;
+  installed.add(responses);
+  holdResponses(responses as ServerResponse, heldBy);
+  Object.defineProperty(requests, "session", sessionProperty);
+}
+
+/** Before the first request comes, so that middleware which wraps the response's methods wraps the holding ones. */
+function installOnInstalledExpress(): void {
+  let express: { request: object; response: object };
+  try {
+    express = createRequire(import.meta.url)("express");
+  } catch {
+    return; // The application has a copy of its own, which its first request will show.
   }
-  return methods;
+  install(express.request, express.response);
+}
+
+function installOnCopyOf(req: Request, res: Response): void {
+  const direct = Object.getPrototypeOf(res);
+  if (installed.has(direct)) return;
+  const responses = expressPrototype(res, ServerResponse.prototype);
+  if (!installed.has(responses)) {
+    install(expressPrototype(req, IncomingMessage.prototype), responses);
+    // What a middleware before us has wrapped on this response are Node's own methods still.
+    if (isWrapped(res)) holdResponses(res, heldBy, true);
+  }
+  installed.add(direct);
 }
 
 /** The prototype that all applications of this copy of Express share: the one on top of Node's own. */

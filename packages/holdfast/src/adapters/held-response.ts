@@ -5,7 +5,14 @@ import { inProduction } from "../warn.js";
 /** The methods of a response that make its headers leave. */
 const METHODS = ["writeHead", "flushHeaders", "write", "end"] as const;
 type Method = (typeof METHODS)[number];
-type Call = readonly [method: Method, args: unknown[]];
+type Original = (...args: any[]) => unknown;
+
+/** A call that is kept for later, with the method that it was on its way to. */
+interface Call {
+  readonly method: Method;
+  readonly original: Original;
+  readonly args: unknown[];
+}
 
 const production = inProduction();
 
@@ -18,7 +25,6 @@ const production = inProduction();
  */
 export class HeldResponse {
   readonly #response: ServerResponse;
-  readonly #originals: HoldingMethods;
   readonly #exchange: Exchange<any>;
   readonly #onFailure: (error: unknown) => void;
   #state: "open" | "committing" | "released" | "failed" = "open";
@@ -28,49 +34,43 @@ export class HeldResponse {
     | { status: number; message: string; headers: Record<string, OutgoingHttpHeader | undefined> }
     | undefined;
 
-  constructor(
-    response: ServerResponse,
-    originals: HoldingMethods,
-    exchange: Exchange<any>,
-    onFailure: (error: unknown) => void,
-  ) {
+  constructor(response: ServerResponse, exchange: Exchange<any>, onFailure: (error: unknown) => void) {
     this.#response = response;
-    this.#originals = originals;
     this.#exchange = exchange;
     this.#onFailure = onFailure;
   }
 
-  get passes(): boolean {
-    return this.#state === "released" || this.#state === "failed";
-  }
-
-  /** What the method answers its caller: as Node would, but that a held `write` asks to wait for "drain". */
-  call(method: Method, args: unknown[]): unknown {
-    if (this.passes) {
-      if (method === "end" && this.#state === "released") this.#exchange.reportLateChanges();
-      return this.#originals[method].apply(this.#response, args);
+  /** Makes the call, at once or later. Its answer is Node's, but that a held `write` asks to wait for "drain". */
+  call(method: Method, original: Original, args: unknown[]): unknown {
+    if (this.#state === "released" || this.#state === "failed") {
+      if (method === "end" && this.#state === "released") this.#reportLateChanges();
+      return original.apply(this.#response, args);
     }
-    if (this.#state === "committing") return this.#hold(method, args);
+    const call = { method, original, args };
+    if (this.#state === "committing") return this.#hold(call);
 
     this.#state = "committing";
     try {
       const pending = this.#exchange.commit();
-      if (!(pending instanceof Promise)) return this.#release(method, args);
+      if (!(pending instanceof Promise)) return this.#release(call);
       this.#keepHead();
       pending.then(
         () => this.#replay(),
         (error) => this.#fail(error),
       );
-      return this.#hold(method, args);
+      return this.#hold(call);
     } catch (error) {
       this.#fail(error);
       return this.#answer(method);
     }
   }
 
-  #hold(method: Method, args: unknown[]): unknown {
-    // Nothing can follow an end, as in Node.
-    if (!this.#ended) this.#calls.push([method, args]);
+  #hold(call: Call): unknown {
+    const { method } = call;
+    // The headers are on their way with the first call: whoever sends them again takes them for not sent, as a middleware
+    // does that asks before each write. And nothing can follow an end.
+    const repeats = (method === "writeHead" || method === "flushHeaders") && this.#calls.length > 0;
+    if (!repeats && !this.#ended) this.#calls.push(call);
     if (method === "end") this.#ended = true;
     return this.#answer(method);
   }
@@ -81,30 +81,32 @@ export class HeldResponse {
   }
 
   /** Makes the first call, with the session's headers written in time. */
-  #release(method: Method, args: unknown[]): unknown {
+  #release({ method, original, args }: Call): unknown {
     this.#state = "released";
     const response = this.#response;
     const firstArgs = method === "writeHead" ? setHeadersOf(response, args) : args;
     if (!response.headersSent) this.#exchange.writeHeaders(headersOf(response));
-    if (method === "end" && !production) response.once("close", () => this.#exchange.reportLateChanges());
-    return this.#originals[method].apply(response, firstArgs);
+    if (method === "end" && !production) response.once("close", () => this.#reportLateChanges());
+    return original.apply(response, firstArgs);
+  }
+
+  #reportLateChanges(): void {
+    this.#exchange.reportLateChanges();
   }
 
   #replay(): void {
-    const [[method, args], ...rest] = this.#calls as [Call, ...Call[]];
+    const [first, ...rest] = this.#calls as [Call, ...Call[]];
     this.#restoreHead();
     try {
-      this.#release(method, args);
-      for (const [laterMethod, laterArgs] of rest) {
-        this.#originals[laterMethod].apply(this.#response, laterArgs);
-      }
+      this.#release(first);
+      for (const { original, args } of rest) original.apply(this.#response, args);
     } catch (error) {
       // What Node throws at the caller of a wrong `write` or `writeHead`; the caller has gone on.
       this.#response.destroy(error as Error);
       return;
     }
-    const held = this.#calls.some(([heldMethod]) => heldMethod === "write");
-    if (held && !this.#ended && !this.#response.writableNeedDrain) this.#response.emit("drain");
+    const waiting = this.#calls.some(({ method }) => method === "write");
+    if (waiting && !this.#ended && !this.#response.writableNeedDrain) this.#response.emit("drain");
   }
 
   #fail(error: unknown): void {
@@ -143,30 +145,34 @@ export class HeldResponse {
   }
 }
 
-/** The methods as they were. */
-export type HoldingMethods = Record<Method, (...args: any[]) => unknown>;
-
 /**
- * Puts the holding methods on a response, or on the prototype of many: one whose `heldBy` is undefined works as ever.
+ * Puts the holding methods on the prototype of many responses: one whose `heldBy` is undefined works as ever. On a single
+ * response they come before what a middleware has wrapped around it, and may be out of reach of who listens for "drain":
+ * there a held `write` says that there is room.
  */
 export function holdResponses(
   target: ServerResponse,
   heldBy: (response: ServerResponse) => HeldResponse | undefined,
-): HoldingMethods {
-  const originals = {} as HoldingMethods;
+  single = false,
+): void {
   for (const method of METHODS) {
-    const original = target[method] as (...args: any[]) => unknown;
-    originals[method] = original;
+    const original = target[method] as Original;
     Object.defineProperty(target, method, {
       configurable: true,
       writable: true,
       value(this: ServerResponse, ...args: unknown[]) {
         const held = heldBy(this);
-        return held === undefined ? original.apply(this, args) : held.call(method, args);
+        if (held === undefined) return original.apply(this, args);
+        const answer = held.call(method, original, args);
+        return answer === false && single ? true : answer;
       },
     });
   }
-  return originals;
+}
+
+/** Whether a middleware has put a method of its own over one of those that the headers leave by. */
+export function isWrapped(response: ServerResponse): boolean {
+  return METHODS.some((method) => Object.hasOwn(response, method));
 }
 
 /** Sets the headers that `writeHead` was given as usual ones, so that the session's join them. What is left to pass on. */

@@ -110,9 +110,14 @@ function warnPlainHttp(): void {
   );
 }
 
-/** Tells of changes that were made after the headers had left and without `save` or `update`, so are stored nowhere. */
+/** Tells, once, of changes that were made after the headers had left and without `save` or `update`, so are stored nowhere. */
 export function reportLateChanges(active: ActiveSession): void {
-  if (!isChanged(active)) return;
+  try {
+    if (!active.changed) return;
+    active.abandonChanges();
+  } catch {
+    // Changed by something that can't even be stored.
+  }
   reportDropped(active, "headers-sent");
   if (!active.engine.production) {
     warn(
@@ -120,13 +125,5 @@ export function reportLateChanges(active: ActiveSession): void {
       "session data was changed after the response's headers had left, so the change is not stored. Change it before the " +
         "first byte of the response, or call `await session.save()` afterwards.",
     );
-  }
-}
-
-function isChanged(active: ActiveSession): boolean {
-  try {
-    return active.changed;
-  } catch {
-    return true; // by something that can't even be stored
   }
 }

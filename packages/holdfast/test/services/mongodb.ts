@@ -21,21 +21,21 @@ import {
 export interface MongodbService {
   /** Program and version, for messages. */
   readonly what: string;
-  /** With a database of this run's own, which `close` drops. */
+  /** With a database of this run's own. */
   readonly url: string;
-  readonly host: string;
-  readonly port: number;
   readonly database: string;
   /** Whether it can tell how it runs a query. */
   readonly explains: boolean;
   /** Whether it removes by a TTL index, and does so every second. */
   readonly expires: boolean;
-  /** How to stop, freeze and start it; undefined for a server that isn't this run's own. */
+  /** Where it listens, and how to stop, freeze and start it; undefined for a server that isn't this run's own. */
   readonly control: MongodbControl | undefined;
   close(): Promise<void>;
 }
 
 export interface MongodbControl {
+  readonly host: string;
+  readonly port: number;
   stop(): Promise<void>;
   start(): Promise<void>;
   freeze(): void;
@@ -60,10 +60,11 @@ interface Candidate {
 /** Undefined where no server is to be had: then the reasons are noted for the closing summary. */
 export async function provideMongodb(): Promise<MongodbService | undefined> {
   const database = `holdfast_test_${randomBytes(6).toString("hex")}`;
-  if (process.env.MONGODB_URL !== undefined) {
-    const url = new URL(process.env.MONGODB_URL);
-    url.pathname = `/${database}`;
-    return describeService("MONGODB_URL", url, database, undefined);
+  const { MONGODB_URL } = process.env;
+  if (MONGODB_URL !== undefined) {
+    const service = await describeService("MONGODB_URL", withDatabase(MONGODB_URL, database), database);
+    noteService("mongodb", service.what);
+    return service;
   }
   const reasons: string[] = [];
   for (const candidate of [MONGOD, FERRET, JAVA]) {
@@ -86,6 +87,7 @@ const MONGOD: Candidate = {
   query: "?replicaSet=rs0",
   async command(port, folder) {
     const path = findProgram("mongod");
+    if (path === undefined) return undefined;
     const options = [
       "--dbpath",
       folder,
@@ -96,7 +98,7 @@ const MONGOD: Candidate = {
       "--replSet",
       "rs0",
     ];
-    return path && [path, [...options, "--setParameter", "ttlMonitorSleepSecs=1"]];
+    return [path, [...options, "--setParameter", "ttlMonitorSleepSecs=1"]];
   },
   async prepare(db, host) {
     const members = [{ _id: 0, host }];
@@ -166,11 +168,12 @@ const JAVA: Candidate = {
   signal: "SIGTERM",
   async command(port, folder) {
     const java = findProgram("java");
+    if (java === undefined) return undefined;
     const home = join(CACHE, `mongo-java-server-${JAVA_SERVER}`);
     await exclusively("mongo-java-server", async () => {
       if (existsSync(join(home, "Main.class"))) return;
       const [javac, maven] = [findProgram("javac"), findProgram("mvn")];
-      if (!java || !javac || !maven) throw new Error("it needs java, javac and mvn");
+      if (!javac || !maven) throw new Error("it needs javac and mvn");
       mkdirSync(home, { recursive: true });
       writeFileSync(join(home, "pom.xml"), JAVA_PROJECT);
       writeFileSync(join(home, "Main.java"), JAVA_MAIN);
@@ -178,7 +181,7 @@ const JAVA: Candidate = {
       await run(maven, copy, { cwd: home, timeout: 10 * 60_000 });
       await run(javac, ["-cp", "lib/*", "Main.java"], { cwd: home });
     });
-    return java && [java, ["-cp", `${home}:${home}/lib/*`, "Main", String(port), join(folder, "mongodb.mv")]];
+    return [java, ["-cp", `${home}:${home}/lib/*`, "Main", String(port), join(folder, "mongodb.mv")]];
   },
 };
 
@@ -202,6 +205,8 @@ async function startCandidate(candidate: Candidate, database: string): Promise<M
   const start = () => startProcess(command[0], command[1], ready);
   let running = await start();
   const control: MongodbControl = {
+    host: "127.0.0.1",
+    port,
     stop: () => running.stop(candidate.signal),
     start: async () => {
       running = await start();
@@ -210,7 +215,7 @@ async function startCandidate(candidate: Candidate, database: string): Promise<M
     thaw: () => running.process.kill("SIGCONT"),
   };
   try {
-    const url = new URL(`mongodb://${address}/${database}${candidate.query ?? ""}`);
+    const url = `mongodb://${address}/${database}${candidate.query ?? ""}`;
     return await describeService(candidate.name, url, database, control);
   } catch (error) {
     await running.stop("SIGKILL");
@@ -220,36 +225,29 @@ async function startCandidate(candidate: Candidate, database: string): Promise<M
 
 async function describeService(
   name: string,
-  url: URL,
+  url: string,
   database: string,
-  control: MongodbControl | undefined,
+  control?: MongodbControl,
 ): Promise<MongodbService> {
-  const client = new MongoClient(url.href);
+  const client = new MongoClient(url);
   try {
-    const db = client.db(database);
-    const { version } = await db.command({ buildInfo: 1 });
+    const db = client.db();
     await assertSwapsAtomically(db);
-    const explains = await db
-      .collection("probe")
-      .find({ _id: "none" as any })
-      .explain()
-      .then(yes, no);
+    const probe = db.collection("probe");
+    const explains = await probe.find().explain().then(yes, no);
+    const hasTtl = await probe.createIndex({ at: 1 }, { expireAfterSeconds: 0 }).then(yes, no);
     const expires = name === MONGOD.name;
-    const indexes = await db
-      .collection("probe")
-      .createIndex({ at: 1 }, { expireAfterSeconds: 0 })
-      .then(yes, no);
-    const lacks = [
-      !expires && (indexes ? "waiting for its TTL deletion" : "TTL indexes"),
-      !explains && "explain",
-      control === undefined && "stopping it",
-    ].filter(Boolean);
-    const what = `${name}${control ? "" : `, ${version}`}${lacks.length ? `, without: ${lacks.join(", ")}` : ""}`;
+    const lacks = [];
+    if (!hasTtl) lacks.push("TTL indexes");
+    else if (!expires) lacks.push("removal by the TTL index");
+    if (!explains) lacks.push("query plans (explain)");
+    if (control === undefined) lacks.push("stopping it, as it isn't ours");
+    const { version } = await db.command({ buildInfo: 1 });
+    // The others' names have their versions, and they say here which MongoDB they resemble.
+    const what = name === MONGOD.name || control === undefined ? `${name} ${version}` : name;
     return {
-      what: name.startsWith("mongod") && control ? what.replace(name, `${name} ${version}`) : what,
-      url: url.href,
-      host: url.hostname,
-      port: Number(url.port || 27_017),
+      what: lacks.length === 0 ? what : `${what}, without: ${lacks.join(", ")}`,
+      url,
       database,
       explains,
       expires,
@@ -264,6 +262,15 @@ async function describeService(
     await client.close();
     throw error;
   }
+}
+
+/** A URL with another database, and the one that it had, or "admin", as the one of its user. */
+function withDatabase(url: string, database: string): string {
+  const [, start, before, query = "?"] = /^([^/]+\/\/[^/?]+)\/?([^?]*)(\?.*)?$/.exec(url) ?? [];
+  if (start === undefined) throw new Error("MONGODB_URL is not a connection string");
+  const authSource =
+    start.includes("@") && !/[?&]authSource=/i.test(query) ? `&authSource=${before || "admin"}` : "";
+  return `${start}/${database}${query}${authSource}`;
 }
 
 /** What every store of this package builds on, so a server without it can show nothing. */

@@ -44,7 +44,7 @@ export async function startMysql(): Promise<TestMysql | undefined> {
   const port = await freePort();
   const user = await userIds("mysql");
   chmodSync(folder, 0o700);
-  if (user.uid !== undefined) chownSync(folder, user.uid, user.gid);
+  if (user !== undefined) chownSync(folder, user.uid, user.gid);
   const data = join(folder, "data");
   // MariaDB has a program of its own for this, MySQL an option.
   const initialise = find("mariadb-install-db");

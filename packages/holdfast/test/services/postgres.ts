@@ -50,7 +50,7 @@ export async function startPostgres(): Promise<TestPostgres | undefined> {
   // It refuses to run as root.
   const user = await userIds("postgres");
   chmodSync(folder, 0o700);
-  if (user.uid !== undefined) chownSync(folder, user.uid, user.gid);
+  if (user !== undefined) chownSync(folder, user.uid, user.gid);
   const data = join(folder, "data");
   const initialise = ["-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8"];
   await promisify(execFile)(initdb, initialise, { ...user, cwd: folder });

@@ -1,7 +1,7 @@
 import { execFile } from "node:child_process";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { createConnection } from "node:net";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { promisify } from "node:util";
 import {
@@ -28,11 +28,14 @@ export async function redisProgram(): Promise<string | undefined> {
     program = find();
   }
   if (program === undefined) {
-    noteService("redis", "skipped: there is no redis-server or valkey-server on PATH, and apt can't install one");
+    noteService(
+      "redis",
+      "skipped: there is no redis-server or valkey-server on PATH, and apt can't install one",
+    );
     return undefined;
   }
   const { stdout } = await promisify(execFile)(program, ["--version"]);
-  noteService("redis", `redis-server ${/v=(\S+)/.exec(stdout)?.[1] ?? stdout.trim()} (${program})`);
+  noteService("redis", `${basename(program)} ${/v=(\S+)/.exec(stdout)?.[1] ?? stdout.trim()} (${program})`);
   return program;
 }
 
@@ -107,7 +110,11 @@ export async function startCluster(program: string) {
   const slots = Array.from({ length: 16_384 }, (_, slot) => String(slot));
   for (const [n, master] of masters.entries()) {
     await master.command("CLUSTER", "SET-CONFIG-EPOCH", String(n + 1));
-    await master.command("CLUSTER", "ADDSLOTS", ...slots.filter((_, slot) => Math.floor((slot * 3) / slots.length) === n));
+    await master.command(
+      "CLUSTER",
+      "ADDSLOTS",
+      ...slots.filter((_, slot) => Math.floor((slot * 3) / slots.length) === n),
+    );
   }
   for (const master of masters.slice(1)) {
     await master.command("CLUSTER", "MEET", HOST, String(masters[0]!.port));
@@ -161,10 +168,9 @@ async function until(condition: () => Promise<boolean>): Promise<void> {
   throw new Error(`the servers did not get ready: ${condition}`);
 }
 
-/** One command in the protocol of Redis (RESP 2), without a driver; QUIT after it ends the reply. */
+/** One command in the protocol of Redis (RESP 2), without a driver, on a connection that ends with the reply. */
 function send(port: number, args: readonly string[]): Promise<string> {
-  const encode = (words: readonly string[]) =>
-    `*${words.length}\r\n${words.map((word) => `$${Buffer.byteLength(word)}\r\n${word}\r\n`).join("")}`;
+  const words = args.map((word) => `$${Buffer.byteLength(word)}\r\n${word}\r\n`);
   return new Promise((resolve, reject) => {
     const socket = createConnection(port, HOST);
     let reply = "";
@@ -173,7 +179,7 @@ function send(port: number, args: readonly string[]): Promise<string> {
       reply += chunk;
     });
     socket.once("error", reject);
-    socket.once("close", () => resolve(reply.replace(/\+OK\r\n$/, "") || reply));
-    socket.write(encode(args) + encode(["QUIT"]));
+    socket.once("close", () => resolve(reply));
+    socket.end(`*${words.length}\r\n${words.join("")}`);
   });
 }

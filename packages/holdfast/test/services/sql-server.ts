@@ -2,9 +2,9 @@ import { execFile } from "node:child_process";
 import { setTimeout as delay } from "node:timers/promises";
 import { promisify } from "node:util";
 
-/** The ids of a system user to run a server as, where this process is root; else nothing, and it runs as we do. */
-export async function userIds(name: string): Promise<{ uid?: number; gid?: number }> {
-  if (process.getuid?.() !== 0) return {};
+/** The ids of a system user to run a server as, where this process is root; else undefined, and it runs as we do. */
+export async function userIds(name: string): Promise<{ uid: number; gid: number } | undefined> {
+  if (process.getuid?.() !== 0) return undefined;
   const id = async (flag: string) => Number((await promisify(execFile)("id", [flag, name])).stdout);
   return { uid: await id("-u"), gid: await id("-g") };
 }

@@ -1,5 +1,6 @@
 import { fork } from "node:child_process";
 import { randomBytes } from "node:crypto";
+import { type AddressInfo, connect, createServer, type Socket } from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import mysql from "mysql2/promise";
@@ -18,7 +19,8 @@ export interface SqlConnection {
 /** What the tests of both SQL stores need to know of a server. */
 export interface SqlBackend {
   readonly url: string;
-  open(table?: string): Store & { migrate(): Promise<void> };
+  /** A store that makes its own pool, by `at` in place of `url` where that is given. */
+  open(at?: string): Store & { migrate(): Promise<void> };
   connect(): Promise<SqlConnection>;
   /** Counts the statements that wait for a lock now. */
   readonly blocked: string;
@@ -27,7 +29,7 @@ export interface SqlBackend {
 export function postgresBackend(url: string): SqlBackend {
   return {
     url,
-    open: (table) => postgresStore({ connectionString: url, ...(table && { table }) }),
+    open: (at = url) => postgresStore({ connectionString: at }),
     async connect() {
       const client = new pg.Client({ connectionString: url });
       client.on("error", () => {});
@@ -41,7 +43,7 @@ export function postgresBackend(url: string): SqlBackend {
 export function mysqlBackend(url: string): SqlBackend {
   return {
     url,
-    open: (table) => mysqlStore({ uri: url, ...(table && { table }) }),
+    open: (at = url) => mysqlStore({ uri: at }),
     async connect() {
       const connection = await mysql.createConnection(url);
       return {
@@ -75,6 +77,45 @@ export function recordOf(userId: string | null, changes: Partial<StoreRecord> = 
   const now = Date.now();
   const deadlines = { idleDeadline: now + 1_800_000, absoluteDeadline: now + 43_200_000 };
   return { version: 1, payload: "mine", ...deadlines, userId, ...changes };
+}
+
+/** A way to a server on which everything that is under way can be cut off in silence, as by a lost route. */
+export async function startSilencer(url: string) {
+  const { hostname, port } = new URL(url);
+  let silent = new Set<Socket>();
+  let open = new Set<Socket>();
+  const server = createServer((near) => {
+    const far = connect(Number(port), hostname);
+    open.add(near);
+    for (const [from, to] of [
+      [near, far],
+      [far, near],
+    ] as const) {
+      from.on("error", () => {});
+      from.on("data", (chunk) => {
+        if (!silent.has(near)) to.write(chunk);
+      });
+      from.on("close", () => {
+        if (!silent.has(near)) to.destroy();
+      });
+    }
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const through = new URL(url);
+  through.hostname = "127.0.0.1";
+  through.port = String((server.address() as AddressInfo).port);
+  return {
+    url: through.href,
+    /** From here on nothing passes on the connections that are open, and nobody is told. */
+    silence() {
+      silent = open;
+      open = new Set();
+    },
+    close() {
+      for (const socket of [...silent, ...open]) socket.destroy();
+      server.close();
+    },
+  };
 }
 
 /** A process of its own that takes steps on the store; see workers/sql-session.mjs. */

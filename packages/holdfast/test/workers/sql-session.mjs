@@ -41,12 +41,19 @@ const steps = {
 
   logout: () => exchange.session.logout(),
 
+  /** The counts that were reached. A conflict stored nothing, so the same increment is tried again. */
   async increment(times) {
     const results = [];
-    for (let n = 0; n < times; n++) {
-      results.push(await exchange.session.update((data) => (data.counter = (data.counter ?? 0) + 1)));
+    let refused = 0;
+    while (results.length < times) {
+      try {
+        results.push(await exchange.session.update((data) => (data.counter = (data.counter ?? 0) + 1)));
+      } catch (error) {
+        if (error.code !== "ERR_HOLDFAST_CONFLICT") throw error;
+        refused++;
+      }
     }
-    return results;
+    return { results, refused };
   },
 
   close: () => sessions.close(),
