@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { type IncomingMessage, request } from "node:http";
-import { connect } from "node:net";
 import { createRequire } from "node:module";
+import { connect } from "node:net";
 import { Readable } from "node:stream";
 import { fileURLToPath } from "node:url";
 import compression from "compression";
@@ -221,7 +221,8 @@ describe.each(VERSIONS)("$version", ({ express }) => {
         vi.resetModules();
         const fresh = createRequire(import.meta.url);
         const name = express === express4 ? "express4" : "express";
-        for (const id of Object.keys(fresh.cache)) if (/node_modules.express4?.lib/.test(id)) delete fresh.cache[id];
+        for (const id of Object.keys(fresh.cache))
+          if (/node_modules.express4?.lib/.test(id)) delete fresh.cache[id];
         const app = (fresh(name) as typeof express5)();
         if (order === "before") app.use(compression({ threshold: 0 }));
         app.use(expressSessions(sessions));
@@ -446,6 +447,32 @@ describe.each(VERSIONS)("$version", ({ express }) => {
         }
       });
       expect((await user.get("/")).body).toContain("req.session.destroy()");
+    });
+
+    it("takes the client's address from Express, by the proxies that it trusts, where it is to be remembered", async () => {
+      await close();
+      await start({ rememberIp: true });
+      app.set("trust proxy", "loopback");
+      app.get("/", (req, res) => {
+        req.session.data.a = 1;
+        res.end();
+      });
+      app.get("/client", (req, res) => {
+        res.json(req.session.client);
+      });
+      await user.get("/", { "x-forwarded-for": "203.0.113.9" });
+      expect(JSON.parse((await user.get("/client")).body)).toMatchObject({ ip: "203.0.113.9" });
+    });
+
+    it("throws where data is put on the session instead of into its data", async () => {
+      app.get("/", (req, res) => {
+        try {
+          (req.session as any).cart = [];
+        } catch (error) {
+          res.send((error as Error).message);
+        }
+      });
+      expect((await user.get("/")).body).toContain("cart");
     });
 
     it("leaves requests without it alone: another library may set req.session", async () => {

@@ -1,7 +1,8 @@
 import { afterEach, describe, expect, it } from "vitest";
-import type { SessionsOptions } from "../src/engine/create-sessions.js";
+import { createSessions, type SessionsOptions } from "../src/engine/create-sessions.js";
 import type { Answer } from "./support/browser.js";
-import { type Data, openShop, type TestShop } from "./support/shop.js";
+import { finishedCookie, requestWith } from "./support/exchange.js";
+import { type Data, openShop, SECRET, type TestShop } from "./support/shop.js";
 import { STORES } from "./support/stores.js";
 
 /** The promises of DESIGN part 1, over real HTTP, on every store, with the interleavings forced. */
@@ -590,6 +591,29 @@ describe.each(STORES)("on the $name store", ({ open }) => {
       shop.clock.advance(60_000);
       expect((await user.get("/session")).setCookie[0]).toContain("; Max-Age=1800;");
     });
+  });
+
+  it("makes the data of each new session anew, and a session under a shorter timeout was seen in the past", async () => {
+    const store = open();
+    shop = await openShop(store, { idleTimeout: "12h" });
+    const { sessions } = shop;
+    const other = createSessions<Data>({
+      secrets: [SECRET],
+      store,
+      clock: shop.clock.read,
+      sweepInterval: false,
+      initial: () => ({ counter: Math.random() }),
+    });
+    const [one, two] = [await other.open(requestWith(undefined)), await other.open(requestWith(undefined))];
+    expect(one.session.data.counter).not.toBe(two.session.data.counter);
+    expect(await finishedCookie(one)).toBeUndefined();
+
+    const long = await sessions.open(requestWith(undefined));
+    long.session.data.a = 1;
+    const cookie = await finishedCookie(long);
+    shop.clock.advance(1000);
+    const { lastSeenAt } = (await other.open(requestWith(cookie))).session;
+    expect(lastSeenAt.getTime()).toBeLessThanOrEqual(shop.clock.time);
   });
 
   describe("nothing is made for nobody", () => {

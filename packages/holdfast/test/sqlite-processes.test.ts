@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import { statSync } from "node:fs";
+import { statSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import Database from "libsql";
 import { describe, expect, it } from "vitest";
@@ -138,6 +138,21 @@ describe("sqliteStore", () => {
     store.close();
     expect(() => store.load("id", call)).toThrow("closed");
     await expect(store.sweep(call)).rejects.toThrow("closed");
+  });
+
+  it("says so where the file is no database", () => {
+    const path = temporaryFile("not-a.db");
+    writeFileSync(path, "this is text, and enough of it to be read as the header of a database ".repeat(20));
+    expect(() => sqliteStore({ path })).toThrow(/sqliteStore\.path: .*can't be opened: .*not a database/);
+  });
+
+  it("leaves the settings of a handle that it was given alone", () => {
+    const database = new Database(temporaryFile("app.db"));
+    database.exec("PRAGMA busy_timeout = 1234");
+    sqliteStore({ database });
+    expect(JSON.stringify(database.prepare("PRAGMA busy_timeout").all())).toContain("1234");
+    expect(JSON.stringify(database.prepare("PRAGMA journal_mode").all())).toContain("delete");
+    database.close();
   });
 
   it("says what is wrong with a path", () => {

@@ -53,6 +53,10 @@ class ExpressRequest extends NodeRequest {
   override get encrypted(): boolean {
     return this.#req.secure;
   }
+
+  get clientAddress(): string | undefined {
+    return this.#req.ip;
+  }
 }
 
 interface Binding {

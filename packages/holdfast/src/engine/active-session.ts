@@ -68,8 +68,8 @@ export class ActiveSession {
   #id: string | undefined;
   #record: StoreRecord | undefined;
   #meta: SessionMeta;
-  /** The data as stored, or as a new session starts. Changes are found, and merged, against it. */
-  #baseText: string;
+  /** The data as stored, or as a new session starts: made when it is first needed. Changes are found, and merged, against it. */
+  #base: string | undefined;
   #data: PlainObject | undefined;
   #queue: Promise<unknown> = SETTLED;
   #pending = 0;
@@ -80,7 +80,11 @@ export class ActiveSession {
     this.cookie = cookie;
     this.standing = standing;
     this.#meta = freshMeta(engine.clock());
-    this.#baseText = engine.initialText;
+  }
+
+  get #baseText(): string {
+    this.#base ??= this.engine.initialText();
+    return this.#base;
   }
 
   /** The token that the browser holds or is to be given; undefined where only its hash is known. */
@@ -122,7 +126,7 @@ export class ActiveSession {
 
   /** Whether data or flash messages differ from what is stored. @throws NotSerializableError */
   get changed(): boolean {
-    return this.flash.changed || this.dataText() !== this.#baseText;
+    return this.flash.changed || (this.#data !== undefined && this.dataText() !== this.#baseText);
   }
 
   /** The data as text, as it is now. @throws NotSerializableError */
@@ -222,7 +226,7 @@ export class ActiveSession {
   written({ record, meta, text }: Composed): void {
     this.#record = record;
     this.#meta = meta;
-    this.#baseText = text;
+    this.#base = text;
     this.flash.reset(meta.flash);
   }
 
@@ -244,7 +248,7 @@ export class ActiveSession {
     this.#relocate(id);
     this.#record = record;
     this.#meta = meta;
-    this.#baseText = text;
+    this.#base = text;
     this.flash.rebase(meta.flash);
   }
 
@@ -274,7 +278,7 @@ export class ActiveSession {
 
   /** Counts what this request has changed so far as dealt with, though it is stored nowhere. */
   abandonChanges(): void {
-    this.#baseText = this.dataText();
+    this.#base = this.dataText();
     this.flash.reset(undefined);
   }
 
@@ -283,7 +287,7 @@ export class ActiveSession {
    * all the data that it saw.
    */
   startAfresh(keep: "nothing" | "changes" | "all"): void {
-    const text = this.engine.initialText;
+    const text = this.engine.initialText();
     if (keep === "all") {
       this.#data ??= this.#decode(this.#baseText);
     } else {
@@ -293,7 +297,7 @@ export class ActiveSession {
       if (keep === "changes") this.flash.rebase(undefined);
       else this.flash.reset(undefined);
     }
-    this.#baseText = text;
+    this.#base = text;
     this.#record = undefined;
     this.#meta = freshMeta(this.engine.clock());
     this.#token = undefined;

@@ -7,7 +7,7 @@ export interface ClientDescription {
   readonly browser?: string;
   /** As in "Windows" or "iOS". */
   readonly system?: string;
-  /** The address of the peer; only with the option `rememberIp`. */
+  /** The address of the client, as far as the framework knows it; only with the option `rememberIp`. */
   readonly ip?: string;
 }
 
@@ -21,10 +21,11 @@ const NAME = /^[\w .+-]{1,40}$/;
 export function describeClient(request: SessionRequest, rememberIp: boolean): ClientDescription | undefined {
   const userAgent = request.header("user-agent")?.slice(0, MAX_USER_AGENT);
   const { browser, os } = userAgent ? bowser.parse(userAgent) : { browser: undefined, os: undefined };
+  const address = request.clientAddress ?? request.remoteAddress;
   const description = {
     ...(browser?.name && NAME.test(browser.name) && { browser: browser.name }),
     ...(os?.name && NAME.test(os.name) && { system: os.name }),
-    ...(rememberIp && request.remoteAddress && { ip: request.remoteAddress }),
+    ...(rememberIp && address && { ip: address }),
   };
   return Object.keys(description).length > 0 ? description : undefined;
 }

@@ -18,8 +18,9 @@ import { StoreClient } from "./store-client.js";
 /** The settings of `createSessions`. Durations are milliseconds, or text like "30m" and "12h". */
 export interface SessionsOptions<Data extends object> {
   /**
-   * The signing secrets, 32 bytes or more each: the first signs, all verify. To rotate, put a new one first and drop the
-   * old one after `absoluteTimeout`; nobody is logged out.
+   * The signing secrets, 32 bytes or more each: the first signs, all verify. To rotate in one process, put a new one first
+   * and drop the old one after `absoluteTimeout`; nobody is logged out. Where several processes are restarted one after
+   * the other, add the new one last at first, so that each knows it before any signs with it.
    */
   secrets: readonly Secret[];
   /** Where sessions are kept: `sqliteStore({ path })`, `memoryStore()`, … */
@@ -66,7 +67,7 @@ export interface SessionsOptions<Data extends object> {
   clock?: () => number;
 }
 
-/** The data of a new session: needed where the type of the data has keys that are not optional. */
+/** Makes the data of each new session: needed where the type of the data has keys that are not optional. */
 export type InitialData<Data extends object> =
   Partial<Data> extends Data ? { initial?: () => Data } : { initial: () => Data };
 
@@ -195,12 +196,17 @@ function assertCodec(codec: unknown): void {
     throw new ConfigurationError("codec", "expected an object with the functions encode and decode");
 }
 
-function initialText(codec: Codec, initial: () => object): string {
+/** Tried once now, so that a mistake in it shows at start-up. */
+function initialText(codec: Codec, initial: () => object): () => string {
   if (typeof initial !== "function")
     throw new ConfigurationError("initial", "expected a function that gives the data");
-  const data = initial();
-  if (!isPlainObject(data)) throw new ConfigurationError("initial", "must give a plain object");
-  return codec.encode(data);
+  const text = () => {
+    const data = initial();
+    if (!isPlainObject(data)) throw new ConfigurationError("initial", "must give a plain object");
+    return codec.encode(data);
+  };
+  text();
+  return text;
 }
 
 function checkedStrategies(strategies: unknown) {

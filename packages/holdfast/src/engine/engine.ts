@@ -27,8 +27,8 @@ export interface Engine {
   readonly maxPayloadBytes: number;
   readonly maxSessionsPerUser: number;
   readonly mergeStrategies: Readonly<Record<string, MergeStrategy | undefined>>;
-  /** The codec's text of the data that a new session starts with. */
-  readonly initialText: string;
+  /** The data that a new session starts with, as the codec's text. Made anew for each. */
+  readonly initialText: () => string;
   readonly rememberIp: boolean;
   readonly cacheControl: "no-store" | "unless-set" | "off";
 }

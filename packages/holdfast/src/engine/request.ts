@@ -11,6 +11,8 @@ export interface SessionRequest {
   readonly encrypted: boolean;
   /** The address of the peer on the socket, not one taken from a header. */
   readonly remoteAddress: string | undefined;
+  /** The client's address where the framework knows it better, by proxies that it trusts. For showing, not for deciding. */
+  readonly clientAddress?: string | undefined;
 }
 
 /** Whose `X-Forwarded-Proto` and `Forwarded` headers to believe: nobody's, everybody's, addresses and CIDR blocks, or a test. */

@@ -41,6 +41,8 @@ export class Session<Data extends object = DefaultData> {
   /** @internal */
   constructor(active: ActiveSession) {
     this.#active = active;
+    // `session.cart = …` in place of `session.data.cart = …` would be lost in silence.
+    Object.preventExtensions(this);
   }
 
   /** The session id: a hash of the token, safe to log and to show. It changes with every new token. */

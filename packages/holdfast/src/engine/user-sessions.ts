@@ -105,7 +105,8 @@ function summarise(engine: Engine, id: string, record: StoreRecord, meta: Sessio
 
 /** The last write or touch, in milliseconds. A touch moves only the idle deadline, which tells when it was. */
 export function lastSeen(engine: Engine, record: StoreRecord, meta: SessionMeta): number {
-  return Math.max(meta.seenAt, record.idleDeadline - engine.idleTimeout);
+  // Under a longer timeout than today's, the deadline would tell of a time to come.
+  return Math.min(Math.max(meta.seenAt, record.idleDeadline - engine.idleTimeout), engine.clock());
 }
 
 function emitRevoked(

@@ -22,7 +22,7 @@ export interface SqliteStatement {
 export interface SqliteStoreOptions {
   /** The file; made if it isn't there. Several processes may use one file on a local disk. */
   path?: string;
-  /** An open database of `node:sqlite`, `better-sqlite3` or `libsql`, in place of `path`. `close()` leaves it open. */
+  /** An open database of `node:sqlite`, `better-sqlite3` or `libsql`, in place of `path`. `close()` leaves it open, and its settings (journal mode, busy timeout) stay yours. */
   database?: SqliteDatabase;
   /** The table's name: letters, digits and underscores. Default: "holdfast_sessions". */
   table?: string;
@@ -52,8 +52,9 @@ export function sqliteStore(options: SqliteStoreOptions): Store {
   if (durability !== "normal" && durability !== "full") {
     throw new ConfigurationError("sqliteStore.durability", 'expected "normal" or "full"');
   }
-  const database = options.database ?? openDatabase(path);
-  prepareDatabase(database, table, durability);
+  const database = options.database ?? openDatabase(path, durability);
+  migrate(database, table);
+  if (options.database === undefined) database.exec(`PRAGMA busy_timeout = ${BUSY_TIMEOUT}`);
 
   const columns = "version, payload, idle_deadline, absolute_deadline, user_id";
   const load = database.prepare(`SELECT ${columns} FROM ${table} WHERE id = ?`);
@@ -189,13 +190,12 @@ function isBusy(error: unknown): boolean {
   return (typeof code === "string" && code.startsWith("SQLITE_BUSY")) || (number & 0xff) === 5;
 }
 
-function prepareDatabase(database: SqliteDatabase, table: string, durability: "normal" | "full"): void {
-  // Setting up may meet other processes that do the same, so here a long wait is right.
+/** For a database of our own only: these settings hold for the whole handle. */
+function configure(database: SqliteDatabase, durability: "normal" | "full"): void {
+  // Setting up may meet other processes that do the same, so until that is done a long wait is right.
   database.exec("PRAGMA busy_timeout = 5000");
   database.exec("PRAGMA journal_mode = WAL");
   database.exec(`PRAGMA synchronous = ${durability === "full" ? "FULL" : "NORMAL"}`);
-  migrate(database, table);
-  database.exec(`PRAGMA busy_timeout = ${BUSY_TIMEOUT}`);
 }
 
 /** Brings the table to this version's schema. The table's own version is kept beside it, so the file may hold other things. */
@@ -237,7 +237,7 @@ function migrate(database: SqliteDatabase, table: string): void {
   }
 }
 
-function openDatabase(path: string | undefined): SqliteDatabase {
+function openDatabase(path: string | undefined, durability: "normal" | "full"): SqliteDatabase {
   if (typeof path !== "string" || path === "") {
     throw new ConfigurationError(
       "sqliteStore.path",
@@ -253,7 +253,9 @@ function openDatabase(path: string | undefined): SqliteDatabase {
   ];
   for (const open of drivers) {
     try {
-      return open();
+      const database = open();
+      configure(database, durability);
+      return database;
     } catch (error) {
       if (!isMissingModule(error)) throw unusable(path, error);
     }
