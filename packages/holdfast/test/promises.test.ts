@@ -461,6 +461,30 @@ describe.each(STORES)("on the $name store", ({ open }) => {
       expect(await shop.sessions.ofUser("ada").list()).toHaveLength(1);
     });
 
+    it("many renewals of a long session leave one tombstone, not one each", async () => {
+      const store = open();
+      const living = new Set<string>();
+      const [create, remove] = [store.create.bind(store), store.delete.bind(store)];
+      store.create = (id, ...rest) => {
+        living.add(id);
+        return create(id, ...rest);
+      };
+      store.delete = (id, call) => {
+        living.delete(id);
+        return remove(id, call);
+      };
+      shop = await openShop(store, { idleTimeout: "30d", absoluteTimeout: "90d" });
+      const user = shop.browser();
+      await user.post("/login/ada");
+      for (let hour = 0; hour < 20; hour++) {
+        shop.clock.advance(61 * 60_000);
+        expect((await user.get("/session")).setCookie).toHaveLength(1);
+        await user.get("/session");
+      }
+      expect(living.size).toBe(2);
+      expect(session(await user.get("/session")).userId).toBe("ada");
+    });
+
     it("a logout with the token from before a renewal ends the renewed session", async () => {
       const { browser } = await start({ idleTimeout: "2h" });
       const user = browser();

@@ -164,6 +164,7 @@ export class ActiveSession {
       seenAt: now,
       flash: flash.length > 0 ? flash : undefined,
       renewedFrom: this.#renewedFrom(step),
+      ...(step.kind === "renew" && { predecessor: this.id }),
       ...(startsDeadlines && {
         createdAt: now,
         client: describeClient(this.request, this.engine.rememberIp),

@@ -41,7 +41,7 @@ describe("a session's payload", () => {
           { requiredKeys: [] },
         ),
         flash: fc.array(fc.tuple(fc.string({ unit: CODE_UNIT }), fc.string())),
-        renewedFrom: fc.string(),
+        renewedFrom: fc.stringMatching(/^[A-Za-z0-9_-]{43}$/),
       },
       { requiredKeys: ["createdAt", "seenAt", "tokenAt"], noNullPrototype: true },
     );

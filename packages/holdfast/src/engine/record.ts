@@ -22,6 +22,8 @@ export interface SessionMeta {
   readonly flash?: readonly FlashEntry[] | undefined;
   /** The id that this session was renewed from, until a request came with the new token. */
   readonly renewedFrom?: string | undefined;
+  /** The id of the last renewal's tombstone, which the next renewal removes. */
+  readonly predecessor?: string | undefined;
 }
 
 /** What is left for a while under the id of a token that was replaced or ended. */
@@ -60,7 +62,7 @@ export function decodePayload(payload: string): Contents {
       throw new Error("its tombstone names no successor");
     return { tombstone: head as unknown as Tombstone };
   }
-  const { createdAt, seenAt, tokenAt, authenticatedAt, client, flash, renewedFrom } = head;
+  const { createdAt, seenAt, tokenAt, authenticatedAt, client, flash, renewedFrom, predecessor } = head;
   if (!Number.isFinite(createdAt) || !Number.isFinite(seenAt) || !Number.isFinite(tokenAt)) {
     throw new Error("its times are missing");
   }
@@ -71,7 +73,7 @@ export function decodePayload(payload: string): Contents {
   if (flash !== undefined && !(Array.isArray(flash) && flash.every(isFlashEntry))) {
     throw new Error("its flash messages are malformed");
   }
-  if (renewedFrom !== undefined && typeof renewedFrom !== "string") {
+  if ([renewedFrom, predecessor].some((id) => id !== undefined && !isSessionId(id))) {
     throw new Error("its predecessor is malformed");
   }
   return { meta: head as unknown as SessionMeta, text: payload.slice(lineEnd + 1) };

@@ -94,6 +94,8 @@ async function replaceToken(active: ActiveSession, step: Exclude<Step, { kind: "
   const token = newToken();
   const id = sessionIdOf(token);
   const isNew = active.record === undefined;
+  // Its renewal has reached the browser long ago, so nobody needs the way from there to here any more.
+  const { renewedFrom, predecessor: grave } = active.meta;
   let previousId = isNew ? undefined : active.id;
 
   let stored = await storeUnder(engine, id, undefined, active.compose(active.dataText(), step));
@@ -121,6 +123,7 @@ async function replaceToken(active: ActiveSession, step: Exclude<Step, { kind: "
 
   active.written(stored);
   active.tokenReplaced(token, id);
+  if (step.kind === "renew" && renewedFrom === undefined && grave !== undefined) await engine.store.delete(grave);
   const at = new Date(engine.clock());
   const userId = active.userId;
   if (isNew) engine.events.emit("created", { at, sessionId: id });
