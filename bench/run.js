@@ -17,13 +17,21 @@ const CONNECTIONS = 32;
 const VARIANTS = ["bare", "express-session", "holdfast-memory", "holdfast-sqlite"];
 const SCENARIOS = [
   { name: "anonymous reader", method: "GET", path: "/read", session: false, expect: "nobody" },
-  { name: "read of an existing session", method: "GET", path: "/read", session: true, expect: "Ada Lovelace" },
+  {
+    name: "read of an existing session",
+    method: "GET",
+    path: "/read",
+    session: true,
+    expect: "Ada Lovelace",
+  },
   { name: "write of one key", method: "POST", path: "/write", session: true, expect: "Ada Lovelace" },
 ];
 
 async function start(variant) {
   const path = fileURLToPath(new URL("server.js", import.meta.url));
-  const child = fork(path, [variant], { env: { ...process.env, NODE_ENV: "production", NODE_NO_WARNINGS: "1" } });
+  const child = fork(path, [variant], {
+    env: { ...process.env, NODE_ENV: "production", NODE_NO_WARNINGS: "1" },
+  });
   const port = await new Promise((resolve, reject) => {
     child.once("message", (message) => resolve(message.port));
     child.once("exit", (code) => reject(new Error(`${variant} ended with ${code}`)));
@@ -45,9 +53,16 @@ async function measure({ url, cookie, variant, child }, { method, path, session,
   const probe = await fetch(url + path, { method, headers });
   const { name } = await probe.json();
   // The bare application has no sessions, so it always knows the name.
-  if (variant !== "bare" && name !== expect) throw new Error(`${variant} answered ${name} in place of ${expect}`);
+  if (variant !== "bare" && name !== expect)
+    throw new Error(`${variant} answered ${name} in place of ${expect}`);
   const cpuBefore = await cpuTime(child);
-  const result = await autocannon({ url: url + path, method, headers, connections: CONNECTIONS, duration: seconds });
+  const result = await autocannon({
+    url: url + path,
+    method,
+    headers,
+    connections: CONNECTIONS,
+    duration: seconds,
+  });
   if (result.non2xx > 0 || result.errors > 0) throw new Error(`${variant}: ${result.non2xx} errors`);
   const cpu = ((await cpuTime(child)) - cpuBefore) / result.requests.total;
   return { rps: result.requests.total / result.duration, cpu, p99: result.latency.p99 };
@@ -69,7 +84,9 @@ try {
     const cpu = (variant) => median(rounds.get(variant).map((result) => result.cpu));
     const added = (variant) => (1 / rps(variant) - 1 / rps("bare")) * 1e6;
     const addedCpu = (variant) => cpu(variant) - cpu("bare");
-    console.log(`\n${scenario.name} (${CONNECTIONS} connections, median of ${ROUNDS} rounds of ${SECONDS} s)`);
+    console.log(
+      `\n${scenario.name} (${CONNECTIONS} connections, median of ${ROUNDS} rounds of ${SECONDS} s)`,
+    );
     for (const variant of VARIANTS) {
       const all = rounds.get(variant).map((result) => result.rps);
       const row = {
@@ -84,8 +101,11 @@ try {
         p99: median(rounds.get(variant).map((result) => result.p99)),
       };
       report.push(row);
-      const cost = variant === "bare" ? "" : `+${row.addedMicroseconds} us, cpu +${row.addedCpuMicroseconds} us`;
-      const ratio = variant.startsWith("holdfast") ? `${row.ratio} of express-session's, cpu ${row.cpuRatio}` : "";
+      const cost =
+        variant === "bare" ? "" : `+${row.addedMicroseconds} us, cpu +${row.addedCpuMicroseconds} us`;
+      const ratio = variant.startsWith("holdfast")
+        ? `${row.ratio} of express-session's, cpu ${row.cpuRatio}`
+        : "";
       console.log(
         `  ${variant.padEnd(16)} ${String(row.rps).padStart(7)} req/s  ${row.spread.padStart(14)}  p99 ${String(row.p99).padStart(3)} ms  ${cost.padStart(26)}  ${ratio}`,
       );

@@ -23,7 +23,8 @@ export default class ServicesReporter {
       const tests = [...module.children.allTests()];
       for (const test of tests) count[test.result().state]++;
       // A file that could not be read has no tests to fail.
-      if (module.state() === "failed" && !tests.some((test) => test.result().state === "failed")) count.failed++;
+      if (module.state() === "failed" && !tests.some((test) => test.result().state === "failed"))
+        count.failed++;
     }
     console.log(`\n${count.passed} passed, ${count.failed} failed, ${count.skipped + count.pending} skipped`);
   }
