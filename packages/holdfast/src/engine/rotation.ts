@@ -123,7 +123,8 @@ async function replaceToken(active: ActiveSession, step: Exclude<Step, { kind: "
 
   active.written(stored);
   active.tokenReplaced(token, id);
-  if (step.kind === "renew" && renewedFrom === undefined && grave !== undefined) await engine.store.delete(grave);
+  if (step.kind === "renew" && renewedFrom === undefined && grave !== undefined)
+    await engine.store.delete(grave);
   const at = new Date(engine.clock());
   const userId = active.userId;
   if (isNew) engine.events.emit("created", { at, sessionId: id });

@@ -17,6 +17,11 @@ app.get("/", (req, res) => {
 const server = app.listen(0, "127.0.0.1", async () => {
   const response = await fetch(`http://127.0.0.1:${server.address().port}/`);
   const body = await response.text();
-  console.log(response.status, response.headers.get("content-encoding"), response.headers.getSetCookie().length, body.length);
+  console.log(
+    response.status,
+    response.headers.get("content-encoding"),
+    response.headers.getSetCookie().length,
+    body.length,
+  );
   server.close();
 });
