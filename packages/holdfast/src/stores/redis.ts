@@ -10,7 +10,6 @@ export interface NodeRedisClient {
   eval(script: string, options: { keys: string[]; arguments: string[] }): Promise<unknown>;
   evalSha(sha: string, options: { keys: string[]; arguments: string[] }): Promise<unknown>;
   on(event: string, listener: (...args: any[]) => void): unknown;
-  off(event: string, listener: (...args: any[]) => void): unknown;
   readonly isReady?: boolean;
 }
 
@@ -20,14 +19,13 @@ export interface IoredisClient {
   eval(script: string, numberOfKeys: number, ...keysAndArguments: string[]): Promise<unknown>;
   evalsha(sha: string, numberOfKeys: number, ...keysAndArguments: string[]): Promise<unknown>;
   on(event: string, listener: (...args: any[]) => void): unknown;
-  off(event: string, listener: (...args: any[]) => void): unknown;
   readonly status: string;
 }
 
 export interface RedisStoreOptions {
-  /** A client of node-redis 4 or later, or of ioredis, for one server, Sentinels or a Cluster. `close()` leaves it open. */
+  /** A client of node-redis 4 or later (for a Cluster, 5), or of ioredis, for one server, Sentinels or a Cluster. `close()` leaves it open. */
   client?: NodeRedisClient | IoredisClient;
-  /** `redis://` or `rediss://` (TLS) of one server, in place of `client`: takes `redis` or `ioredis`, whichever is installed. */
+  /** `redis://` or `rediss://` (TLS) of one server, in place of `client`: takes `ioredis` or `redis`, whichever is installed. */
   url?: string;
   /** What every key begins with. A `{hash tag}` in it puts all sessions into one slot of a Cluster. Default: "holdfast:". */
   prefix?: string;
@@ -42,8 +40,11 @@ export interface RedisStoreOptions {
 export function redisStore(options: RedisStoreOptions): Store {
   const { prefix = "holdfast:" } = options;
   if (typeof prefix !== "string") throw new ConfigurationError("redisStore.prefix", "expected text");
-  const client = checkedClient(options.client ?? openClient(options.url));
-  const connection = watchConnection(client, () => evictionPolicy(`${prefix}policy`));
+  const own = options.client === undefined ? openClient(options.url) : undefined;
+  const client = own?.client ?? checkedClient(options.client!);
+  const connection = connectionOf(client);
+  connection.stores++;
+  connection.askForPolicy(`${prefix}policy`);
   const readsByScript = mayReadStale(client);
   /** Names each write, so that one which a driver sends again after a lost connection is known for what it is. */
   const writer = randomBytes(6).toString("base64url");
@@ -57,10 +58,10 @@ export function redisStore(options: RedisStoreOptions): Store {
   async function run(script: Script, key: string, ...args: string[]): Promise<unknown> {
     connection.check();
     try {
-      return await evaluate(client, script.sha, undefined, key, args);
+      return await evaluateByHash(client, script, key, args);
     } catch (error) {
       if (!(error as Error)?.message?.startsWith("NOSCRIPT")) throw error;
-      return evaluate(client, script.sha, script.text, key, args);
+      return evaluate(client, script, key, args);
     }
   }
 
@@ -87,10 +88,6 @@ export function redisStore(options: RedisStoreOptions): Store {
 
   async function enlisted(userId: string): Promise<string[]> {
     return ((await run(ENLISTED, userKey(userId))) as unknown[]).map(String);
-  }
-
-  async function evictionPolicy(key: string): Promise<string | undefined> {
-    return /maxmemory_policy:(\S+)/.exec(String(await run(MEMORY, key)))?.[1];
   }
 
   return {
@@ -202,8 +199,8 @@ export function redisStore(options: RedisStoreOptions): Store {
     async close() {
       if (closed) return;
       closed = true;
-      connection.unwatch(options.client !== undefined);
-      if (options.client === undefined) await (client as OwnClient).disconnect();
+      connection.stores--;
+      await own?.end();
     },
   };
 }
@@ -313,6 +310,7 @@ for n = 2, #ARGV do
   if entered and tonumber(entered) <= latest then redis.call('ZREM', KEYS[1], ARGV[n]) end
 end`);
 
+/** In a script, so that a Cluster client routes it like anything else; the key is not read. */
 const MEMORY = script("return redis.call('INFO', 'memory')");
 
 type Client = NodeRedisClient | IoredisClient;
@@ -321,13 +319,14 @@ function isNodeRedis(client: Client): client is NodeRedisClient {
   return typeof (client as NodeRedisClient).evalSha === "function";
 }
 
-/** Evaluates by the script's hash, or by its text where that is given. */
-function evaluate(client: Client, sha: string, text: string | undefined, key: string, args: string[]) {
-  if (isNodeRedis(client)) {
-    const options = { keys: [key], arguments: args };
-    return text === undefined ? client.evalSha(sha, options) : client.eval(text, options);
-  }
-  return text === undefined ? client.evalsha(sha, 1, key, ...args) : client.eval(text, 1, key, ...args);
+function evaluateByHash(client: Client, { sha }: Script, key: string, args: string[]): Promise<unknown> {
+  if (isNodeRedis(client)) return client.evalSha(sha, { keys: [key], arguments: args });
+  return client.evalsha(sha, 1, key, ...args);
+}
+
+function evaluate(client: Client, { text }: Script, key: string, args: string[]): Promise<unknown> {
+  if (isNodeRedis(client)) return client.eval(text, { keys: [key], arguments: args });
+  return client.eval(text, 1, key, ...args);
 }
 
 /** Keeping a list tidy is no part of the answer; what fails here is done again by a later call. */
@@ -336,17 +335,26 @@ function inBackground(work: Promise<void>): void {
 }
 
 function checkedClient(client: Client): Client {
-  const { get, on, off } = client ?? {};
-  const complete = [get, on, off, client?.eval].every((method) => typeof method === "function");
+  const { get, on } = client ?? {};
+  const complete = [get, on, client?.eval].every((method) => typeof method === "function");
   // The callback clients of old have an `evalsha` too, but no status.
   const isIoredis =
     typeof (client as IoredisClient)?.evalsha === "function" &&
     typeof (client as IoredisClient).status === "string";
-  if (complete && (isNodeRedis(client) || isIoredis)) return client;
-  throw new ConfigurationError(
-    "redisStore.client",
-    "expected a client of redis (node-redis 4 or later) or of ioredis",
-  );
+  if (!complete || !(isNodeRedis(client) || isIoredis)) {
+    throw new ConfigurationError(
+      "redisStore.client",
+      "expected a client of redis (node-redis 4 or later) or of ioredis",
+    );
+  }
+  if (isNodeRedis(client) && "masters" in client && !("destroy" in client)) {
+    // It takes the script for the key, and sends it to any node.
+    throw new ConfigurationError(
+      "redisStore.client",
+      "the Cluster client of node-redis 4 can't route scripts; use redis@5",
+    );
+  }
+  return client;
 }
 
 /**
@@ -360,34 +368,50 @@ function mayReadStale(client: Client): boolean {
   );
 }
 
-/**
- * Tells of a lost connection once, and makes calls fail at once while there is none, which drivers would queue. Asks
- * for the eviction policy once there is one.
- */
-function watchConnection(client: Client, evictionPolicy: () => Promise<string | undefined>) {
+/** The state of a client's connection, as all stores on this client see it. */
+interface Connection {
+  /** How many stores are open on it. */
+  stores: number;
+  /** @throws Error while the connection is lost, at once, where the driver would queue the command. */
+  check(): void;
+  /** Asks for the eviction policy, now or once there is a connection, and warns where it can cost sessions. */
+  askForPolicy(key: string): void;
+}
+
+/** A client gets its listeners once: node-redis forgets listeners that are added after its last one was removed. */
+const connections = new WeakMap<Client, Connection>();
+
+function connectionOf(client: Client): Connection {
+  const connection = connections.get(client) ?? watchConnection(client);
+  connections.set(client, connection);
+  return connection;
+}
+
+function watchConnection(client: Client): Connection {
   let outage: Error | undefined;
-  let policyIsKnown = false;
+  let policyKey: string | undefined;
+
   const isReady = () => {
     const { isReady, status } = client as Partial<NodeRedisClient & IoredisClient>;
     return isReady ?? (status === undefined || status === "ready");
   };
-  const lost = (error: Error = new Error("it was closed")) => {
-    if (isReady()) return;
-    if (outage === undefined) {
-      warn(
-        "HOLDFAST_REDIS_CONNECTION",
-        `there is no connection to Redis: ${error.message || (error as NodeJS.ErrnoException).code}. Requests with a session fail (503) until it is back.`,
-      );
-    }
-    outage = error;
+  const lost = (error: unknown) => {
+    if (isReady() || outage !== undefined) return;
+    outage = error instanceof Error ? error : new Error("it was closed");
+    if (connection.stores === 0) return;
+    warn(
+      "HOLDFAST_REDIS_CONNECTION",
+      `there is no connection to Redis: ${outage.message}. Requests with a session fail (503) until it is back.`,
+    );
   };
   const askForPolicy = async () => {
-    if (policyIsKnown) return;
+    if (policyKey === undefined) return;
     try {
-      const policy = await evictionPolicy();
-      if (policyIsKnown) return;
-      policyIsKnown = true;
-      if (policy === undefined || policy === "noeviction") return;
+      const memory = String(await evaluate(client, MEMORY, policyKey, []));
+      if (policyKey === undefined) return;
+      policyKey = undefined;
+      const policy = /maxmemory_policy:(\S+)/.exec(memory)?.[1] ?? "noeviction";
+      if (policy === "noeviction") return;
       warn(
         "HOLDFAST_REDIS_EVICTION",
         `Redis has the maxmemory-policy ${policy}: when its memory is full, it removes sessions that have not expired, ` +
@@ -397,32 +421,37 @@ function watchConnection(client: Client, evictionPolicy: () => Promise<string | 
       // A managed Redis may forbid the question.
     }
   };
-  const ready = () => {
-    outage = undefined;
-    void askForPolicy();
-  };
-  const listeners = { error: lost, close: lost, ready, connect: askForPolicy };
-  for (const [event, listener] of Object.entries(listeners)) client.on(event, listener);
-  if (isReady()) void askForPolicy();
 
-  return {
-    /** @throws Error while the connection is lost. */
-    check(): void {
+  const connection: Connection = {
+    stores: 0,
+    check() {
       if (outage === undefined || isReady()) return;
       throw new Error(`not connected to Redis: ${outage.message}`, { cause: outage });
     },
-    unwatch(entirely: boolean): void {
-      policyIsKnown = true;
-      outage ??= new Error("the store is closed");
-      if (!entirely) return;
-      for (const [event, listener] of Object.entries(listeners)) client.off(event, listener);
+    askForPolicy(key) {
+      policyKey = key;
+      if (isReady()) void askForPolicy();
     },
   };
+  client.on("error", lost);
+  client.on("reconnecting", lost);
+  client.on("ready", () => {
+    outage = undefined;
+    void askForPolicy();
+  });
+  // A Cluster client of node-redis is never "ready".
+  client.on("connect", askForPolicy);
+  return connection;
 }
 
-type OwnClient = Client & { disconnect(): Promise<void> | void };
+/** A client that the store made itself. */
+interface OwnClient {
+  readonly client: Client;
+  end(): unknown;
+}
 
-/** Milliseconds after which a connection that gives no sign of life is dropped and made anew. */
+/** Milliseconds to wait for a connection, and for a sign of life on it. */
+const CONNECT_TIMEOUT = 5000;
 const SILENCE = 10_000;
 
 function openClient(url: string | undefined): OwnClient {
@@ -434,25 +463,10 @@ function openClient(url: string | undefined): OwnClient {
     );
   }
   const require = createRequire(import.meta.url);
-  const drivers: Array<() => OwnClient> = [
-    () => {
-      const socket = { connectTimeout: SILENCE / 2, socketTimeout: SILENCE };
-      const client = require("redis").createClient({ url, socket, pingInterval: SILENCE / 3 });
-      // It tries again by itself, and what fails is an error event as well.
-      client.connect().catch(() => {});
-      return client;
-    },
-    () =>
-      new (require("ioredis").Redis)(url, {
-        connectTimeout: SILENCE / 2,
-        socketTimeout: SILENCE,
-        maxRetriesPerRequest: 1,
-        autoResendUnfulfilledCommands: false,
-      }),
-  ];
-  for (const open of drivers) {
+  // ioredis first: it notices a server that has gone silent, which node-redis leaves to TCP.
+  for (const open of [openIoredis, openNodeRedis]) {
     try {
-      return open();
+      return open(require, url);
     } catch (error) {
       if ((error as { code?: string }).code !== "MODULE_NOT_FOUND") {
         throw new ConfigurationError("redisStore.url", (error as Error).message);
@@ -461,6 +475,33 @@ function openClient(url: string | undefined): OwnClient {
   }
   throw new ConfigurationError(
     "redisStore",
-    "no Redis driver was found. Run: npm install redis (or ioredis)",
+    "no Redis driver was found. Run: npm install ioredis (or redis)",
   );
+}
+
+function openIoredis(require: NodeJS.Require, url: string): OwnClient {
+  const client = new (require("ioredis").Redis)(url, {
+    connectTimeout: CONNECT_TIMEOUT,
+    socketTimeout: SILENCE,
+    maxRetriesPerRequest: 1,
+    autoResendUnfulfilledCommands: false,
+  });
+  return { client, end: () => client.disconnect() };
+}
+
+function openNodeRedis(require: NodeJS.Require, url: string): OwnClient {
+  let ended = false;
+  const reconnectStrategy = (retries: number) =>
+    ended ? false : Math.min(2 ** retries * 50, 2000) * (0.5 + Math.random());
+  const socket = { connectTimeout: CONNECT_TIMEOUT, reconnectStrategy };
+  const client = require("redis").createClient({ url, socket });
+  // It goes on trying by itself, and what fails is an error event as well.
+  client.connect().catch(() => {});
+  const end = () => {
+    ended = true;
+    if (client.isReady) return client.disconnect();
+    // It would not end a connection that is just being made.
+    client.on("ready", () => client.disconnect());
+  };
+  return { client, end };
 }

@@ -1,6 +1,6 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { cpSync, symlinkSync } from "node:fs";
+import { cpSync, readFileSync, symlinkSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { createInterface } from "node:readline";
@@ -24,8 +24,6 @@ import {
 
 const program = await redisProgram();
 const { REDIS_URL } = process.env;
-if (REDIS_URL !== undefined)
-  noteService("redis", "the server in REDIS_URL, and servers of our own for what needs one");
 
 const call = (now = Date.now()) => ({ now, signal: new AbortController().signal });
 const newRecord = (changes: Partial<StoreRecord> = {}): StoreRecord => ({
@@ -35,6 +33,21 @@ const newRecord = (changes: Partial<StoreRecord> = {}): StoreRecord => ({
   absoluteDeadline: Date.now() + 43_200_000,
   userId: null,
   ...changes,
+});
+
+/** The server of the environment is only used, never stopped or reconfigured: for those tests there are others. */
+describe.skipIf(REDIS_URL === undefined)("on the server in REDIS_URL", () => {
+  let client: ReturnType<typeof createClient>;
+  beforeAll(async () => {
+    client = createClient({ url: REDIS_URL! });
+    await client.connect();
+    const [version] = /(redis|valkey)_version:\S+/.exec(await client.info("server")) ?? ["unknown version"];
+    noteService("redis", `the server in REDIS_URL (${version.replace("_version:", " ")})`);
+  });
+  afterAll(() => client.destroy());
+
+  testStore("redisStore(nodeRedis)", () => redisStore({ client }), { describe, it }, { sweeps: false });
+  testStore("redisStore(url)", () => redisStore({ url: REDIS_URL! }), { describe, it }, { sweeps: false });
 });
 
 describe.skipIf(program === undefined)("redisStore", () => {
@@ -56,17 +69,15 @@ describe.skipIf(program === undefined)("redisStore", () => {
     await Promise.all([server.stop(), sentinels.stop(), cluster.stop()]);
   });
 
-  const url = () => REDIS_URL ?? server.url;
-
   const clients = {
     async nodeRedis() {
-      const client = createClient({ url: url() });
+      const client = createClient({ url: server.url });
       await client.connect();
       closing.push(() => client.destroy());
       return client;
     },
     async ioredis() {
-      const client = new Redis(url());
+      const client = new Redis(server.url);
       closing.push(() => client.disconnect());
       return client;
     },
@@ -123,10 +134,17 @@ describe.skipIf(program === undefined)("redisStore", () => {
     testStore(`redisStore(${name})`, () => open(name), { describe, it }, { sweeps: false });
   testStore(
     "redisStore(url)",
-    () => redisStore({ url: url() }),
+    () => redisStore({ url: server.url }),
     { describe, it },
     { sweeps: false, runs: 10 },
   );
+
+  /** A server for one test, which ends with the others where the test fails before it ends it. */
+  const startOwn = async (...settings: string[]) => {
+    const own = await startRedis(program!, ...settings);
+    closing.push(() => own.stop("SIGKILL"));
+    return own;
+  };
 
   /** One Redis, asked and changed beside the store. */
   const redis = async (...args: string[]) => (await client("nodeRedis")).sendCommand(args);
@@ -211,7 +229,6 @@ describe.skipIf(program === undefined)("redisStore", () => {
         const flush = async () => {
           for (const { command } of [server, sentinels.primary, ...cluster.masters])
             await command("SCRIPT", "FLUSH");
-          if (REDIS_URL !== undefined) await redis("SCRIPT", "FLUSH");
         };
         const record = newRecord({ userId: id });
         await flush();
@@ -277,7 +294,7 @@ describe.skipIf(program === undefined)("redisStore", () => {
   });
 
   it("one command to read, one to write, one to touch; none that takes a second key", async () => {
-    const own = await startRedis(program!);
+    const own = await startOwn();
     const connection = createClient({ url: own.url });
     await connection.connect();
     const store = redisStore({ client: connection });
@@ -561,7 +578,7 @@ describe.skipIf(program === undefined)("redisStore", () => {
     };
 
     it("one, when Redis may evict sessions; none with noeviction, nor where the question is forbidden", async () => {
-      const own = await startRedis(program!);
+      const own = await startOwn();
       const connection = createClient({ url: own.url });
       await connection.connect();
       const use = async (options: RedisStoreOptions) => {
@@ -583,7 +600,7 @@ describe.skipIf(program === undefined)("redisStore", () => {
     });
 
     it("one for a connection that can't be made, and calls fail at once meanwhile", async () => {
-      const own = await startRedis(program!);
+      const own = await startOwn();
       await own.stop();
       const warnings = await warningsOf(1, async () => {
         const store = redisStore({ url: `redis://:secret-password@127.0.0.1:${own.port}` });
@@ -600,8 +617,35 @@ describe.skipIf(program === undefined)("redisStore", () => {
     });
   });
 
+  it("needs no more rights than docs/stores/redis.md says", async () => {
+    const docs = readFileSync(new URL("../../../../docs/stores/redis.md", import.meta.url), "utf8");
+    const rule = /^ACL SETUSER (.*)$/m.exec(docs)![1]!;
+    const own = await startOwn();
+    expect(await own.command("ACL", "SETUSER", ...rule.split(" "))).toBe("+OK\r\n");
+    const login = { username: "shop", password: "a-long-password" };
+    const nodeRedis = createClient({ url: own.url, ...login });
+    await nodeRedis.connect();
+    const ioredis = new Redis(own.url, login);
+    for (const client of [nodeRedis, ioredis]) {
+      const store = redisStore({ client });
+      const record = newRecord({ userId: "ada" });
+      expect(await store.create("a", record, call())).toBe(true);
+      expect(await store.touch("a", record.idleDeadline + 1, call())).toBe(true);
+      expect(await store.replace("a", 1, { ...record, version: 2 }, call())).toEqual({ status: "done" });
+      await own.command("ZADD", "holdfast:u:ada", "1", "stray");
+      expect(await store.listByUser("ada", call())).toHaveLength(1);
+      await expect.poll(() => own.command("ZCARD", "holdfast:u:ada")).toBe(":1\r\n");
+      expect(await store.deleteByUser("ada", undefined, call())).toEqual(["a"]);
+      await store.delete("a", call());
+      await store.close();
+    }
+    nodeRedis.destroy();
+    ioredis.disconnect();
+    await own.stop();
+  });
+
   it("memory that is full is an error, and what is stored stays", async () => {
-    const own = await startRedis(program!, "--maxmemory-policy", "noeviction");
+    const own = await startOwn("--maxmemory-policy", "noeviction");
     const store = redisStore({ url: own.url });
     const record = newRecord();
     await store.create("a", record, call());
@@ -643,7 +687,7 @@ describe.skipIf(program === undefined)("redisStore", () => {
     };
 
     it("works with either driver alone, fails at once while Redis is away, and recovers", async () => {
-      const own = await startRedis(program!, "--appendonly", "yes", "--appendfsync", "always");
+      const own = await startOwn("--appendonly", "yes", "--appendfsync", "always");
       const workers = ["redis", "ioredis"].map((driver) => startWorker(project(driver), own.url));
       const all = async (what: string, answer: string) => {
         const answered = ({ ask }: ReturnType<typeof startWorker>) =>
@@ -673,7 +717,7 @@ describe.skipIf(program === undefined)("redisStore", () => {
     });
 
     it.each(["redis", "ioredis"])("close ends a connection of %s that is just being made", async (driver) => {
-      const own = await startRedis(program!);
+      const own = await startOwn();
       const { child, ask } = startWorker(project(driver), own.url);
       expect(await ask("close")).toBe("closed");
       await once(child, "exit");
@@ -687,7 +731,7 @@ describe.skipIf(program === undefined)("redisStore", () => {
     });
 
     it("with a wrong password: a warning, without the password in it", async () => {
-      const own = await startRedis(program!);
+      const own = await startOwn();
       await own.command("CONFIG", "SET", "requirepass", "right-password");
       const warned = once(process, "warning");
       const store = redisStore({ url: own.url.replace("//", "//:wrong-password@") });
