@@ -1,22 +1,22 @@
 import { existsSync, readFileSync, rmSync } from "node:fs";
-import { fileURLToPath } from "node:url";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 
-const notes = fileURLToPath(new URL("../artifacts/services.jsonl", import.meta.url));
+/** Where the tests' processes, which inherit this environment, note what they ran against. One file for each run. */
+const notes = join(tmpdir(), `holdfast-services-${process.pid}.jsonl`);
+process.env.HOLDFAST_SERVICE_NOTES = notes;
 
 /**
  * A vitest reporter for the end of the output: one line for each real server that the tests ran against or did without, then
  * how many tests passed, failed and were skipped.
  */
 export default class ServicesReporter {
-  onInit() {
-    rmSync(notes, { force: true });
-  }
-
   onTestRunEnd(modules, errors) {
     if (existsSync(notes)) {
       const lines = readFileSync(notes, "utf8").trim().split("\n");
       const services = lines.map((line) => JSON.parse(line)).map(({ name, what }) => `  ${name}: ${what}`);
       console.log(["\nRan against:", ...new Set(services.sort())].join("\n"));
+      rmSync(notes);
     }
     const count = { passed: 0, failed: errors.length, skipped: 0, pending: 0 };
     for (const module of modules) {

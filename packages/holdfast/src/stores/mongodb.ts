@@ -67,7 +67,7 @@ const SERVER_SELECTION_TIMEOUT = 4000;
 /** Seconds. The server removes by its own clock: so late that it may go wrong by an hour. `sweep` removes by the engine's. */
 const TTL_DELAY = 3600;
 
-/** Of a record, in the reading's own types, whatever the client was set up with. */
+/** Answers come as plain text, numbers and dates, however a client that is handed over was set up. */
 const BSON = { promoteValues: true, promoteLongs: true, useBigInt64: false, raw: false };
 
 /**
@@ -83,7 +83,7 @@ export function mongodbStore(options: MongodbStoreOptions): MongodbStore {
     throw new ConfigurationError("mongodbStore.w", 'expected "majority" or a number of members, 1 or more');
   }
 
-  const write = { writeConcern: { w } };
+  const write = { ...BSON, writeConcern: { w } };
   // What a majority has is what was acknowledged. With fewer to acknowledge, the primary's own state is.
   const committed = {
     ...BSON,

@@ -49,7 +49,7 @@ const CONNECT_TIMEOUT = 5_000;
 /** Calls that wait for a connection of the store's own pool; more are refused at once. */
 const MAX_WAITING = 1000;
 const MIGRATION_TIMEOUT = 60_000;
-const MAX_ATTEMPTS = 8;
+const MAX_ATTEMPTS = 10;
 
 /**
  * Sessions in MySQL 8.0 or MariaDB 10.6 or later, by the `mysql2` driver.
@@ -128,7 +128,7 @@ export function mysqlStore(options: MysqlStoreOptions): MysqlStore {
         return await connected(work);
       } catch (error) {
         if (!isRolledBack(error) || attempt === MAX_ATTEMPTS || call.signal.aborted) throw error;
-        await delay(Math.random() * 10 * attempt);
+        await delay(Math.random() * Math.min(2 ** attempt * 5, 100));
       }
     }
   }
@@ -265,10 +265,16 @@ function toSession(row: any): StoredSession {
   };
 }
 
-/** Runs a prepared statement. What the application has set for its own queries must not change the shape of the rows. */
+/** What the application has set for its own queries must not change the shape of the rows. */
+const SHAPE = {
+  rowsAsArray: false,
+  nestTables: false,
+  typeCast: (_field: unknown, next: () => unknown) => next(),
+};
+
+/** Runs a prepared statement. */
 async function execute(connection: MysqlConnection, sql: string, values: unknown[]): Promise<any> {
-  const shape = { rowsAsArray: false, nestTables: false, typeCast: true };
-  const [result] = await connection.execute({ sql, values, ...shape });
+  const [result] = await connection.execute({ sql, values, ...SHAPE });
   return result;
 }
 

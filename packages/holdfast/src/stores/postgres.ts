@@ -50,7 +50,7 @@ const SWEEP_BATCH = 500;
 /** Milliseconds after which a statement that nobody answers gives its connection up. */
 const STATEMENT_TIMEOUT = 10_000;
 const CONNECT_TIMEOUT = 5_000;
-const MAX_ATTEMPTS = 5;
+const MAX_ATTEMPTS = 10;
 
 /**
  * Sessions in PostgreSQL 12 or later, by the `pg` driver.
@@ -144,7 +144,7 @@ export function postgresStore(options: PostgresStoreOptions): PostgresStore {
         return await query({ ...statement, values });
       } catch (error) {
         if (!isRolledBack(error) || attempt === MAX_ATTEMPTS || call.signal.aborted) throw error;
-        await delay(Math.random() * 10 * attempt);
+        await delay(Math.random() * Math.min(2 ** attempt * 5, 100));
       }
     }
   }

@@ -1,25 +1,14 @@
 import { type ChildProcess, execFile, spawn } from "node:child_process";
-import {
-  accessSync,
-  appendFileSync,
-  constants,
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  rmdirSync,
-  rmSync,
-} from "node:fs";
+import { accessSync, appendFileSync, constants, mkdirSync, mkdtempSync, rmdirSync, rmSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
-import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 
 /** Finds or provides the real servers that tests run against (DESIGN part 9). */
 
 const run = promisify(execFile);
-const ARTIFACTS = fileURLToPath(new URL("../../../../artifacts", import.meta.url));
 
 /** A program's full path, looked for on PATH and in `places`; undefined where it is not there. */
 export function findProgram(name: string, places: readonly string[] = []): string | undefined {
@@ -140,6 +129,6 @@ export async function startProcess(
 
 /** Notes for the closing summary what a test file ran against, or why it did not. */
 export function noteService(name: string, what: string): void {
-  if (!existsSync(ARTIFACTS)) mkdirSync(ARTIFACTS, { recursive: true });
-  appendFileSync(join(ARTIFACTS, "services.jsonl"), `${JSON.stringify({ name, what })}\n`);
+  const { HOLDFAST_SERVICE_NOTES: notes } = process.env;
+  if (notes !== undefined) appendFileSync(notes, `${JSON.stringify({ name, what })}\n`);
 }

@@ -57,12 +57,13 @@ export function mysqlBackend(url: string): SqlBackend {
 
 /** Resolves once a statement waits for a lock. */
 export async function untilBlocked(connection: SqlConnection, { blocked }: SqlBackend): Promise<void> {
-  await until(async () => Number((await connection.query(blocked))[0].n) > 0);
+  // MySQL keeps its answer for a tenth of a second since it was last asked.
+  await until(async () => Number((await connection.query(blocked))[0].n) > 0, 120);
 }
 
 /** Asks again and again until the answer is yes. */
-export async function until(condition: () => boolean | Promise<boolean>): Promise<void> {
-  while (!(await condition())) await delay(10);
+export async function until(condition: () => boolean | Promise<boolean>, pause = 10): Promise<void> {
+  while (!(await condition())) await delay(pause);
 }
 
 export function call(now = Date.now()): StoreCall {
