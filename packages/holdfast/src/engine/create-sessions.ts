@@ -87,6 +87,8 @@ export function createSessions<Data extends object = DefaultData>(
   assertCodec(codec);
   if (typeof clock !== "function")
     throw new ConfigurationError("clock", "expected a function that gives milliseconds");
+  // Stores keep whole milliseconds.
+  const now = clock === Date.now ? clock : () => Math.floor(clock());
 
   const idleTimeout = milliseconds("idleTimeout", options.idleTimeout ?? "30m", 1000);
   const absoluteTimeout = milliseconds("absoluteTimeout", options.absoluteTimeout ?? "12h", 1000);
@@ -105,13 +107,13 @@ export function createSessions<Data extends object = DefaultData>(
   const events = new EventBus();
   return new Sessions<Data>(
     {
-      store: new StoreClient(store, storeTimeout, clock, events),
+      store: new StoreClient(store, storeTimeout, now, events),
       keyring: createKeyring(options.secrets ?? [], production),
       cookies: createCookiePolicy(options.cookie),
       codec,
       events,
       lanes: new Lanes(storeTimeout),
-      clock,
+      clock: now,
       trustsProxy: proxyTrust(options.trustProxy ?? false),
       production,
       idleTimeout,

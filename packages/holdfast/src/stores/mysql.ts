@@ -49,7 +49,7 @@ const CONNECT_TIMEOUT = 5_000;
 /** Calls that wait for a connection of the store's own pool; more are refused at once. */
 const MAX_WAITING = 1000;
 const MIGRATION_TIMEOUT = 60_000;
-const MAX_ATTEMPTS = 10;
+const MAX_ATTEMPTS = 50;
 
 /**
  * Sessions in MySQL 8.0 or MariaDB 10.6 or later, by the `mysql2` driver.

@@ -50,7 +50,7 @@ const SWEEP_BATCH = 500;
 /** Milliseconds after which a statement that nobody answers gives its connection up. */
 const STATEMENT_TIMEOUT = 10_000;
 const CONNECT_TIMEOUT = 5_000;
-const MAX_ATTEMPTS = 10;
+const MAX_ATTEMPTS = 50;
 
 /**
  * Sessions in PostgreSQL 12 or later, by the `pg` driver.
