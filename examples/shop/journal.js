@@ -1,22 +1,13 @@
 // @ts-check
+import { sessionEventNames } from "holdfast";
 
 /** Of all sessions together. */
 const SIZE = 500;
 
 /** @typedef {{ at: Date, name: import("holdfast").SessionEventName, sessionId?: string, previousId?: string, userId?: string, detail?: string }} Entry */
 
-/** @type {import("holdfast").SessionEventName[]} */
-const NAMES = [
-  "created",
-  "renewed",
-  "rotated",
-  "login",
-  "logout",
-  "revoked",
-  "expired",
-  "conflict",
-  "dropped-write",
-];
+/** What concerns no session, or not its user. */
+const ELSEWHERE = new Set(["rejected-cookie", "store-error"]);
 
 /**
  * Keeps the last events of the sessions, for the panel at the foot of every page.
@@ -26,7 +17,7 @@ const NAMES = [
 export function keepJournal(sessions) {
   /** @type {Entry[]} */
   const entries = [];
-  for (const name of NAMES) {
+  for (const name of sessionEventNames.filter((each) => !ELSEWHERE.has(each))) {
     sessions.on(name, (event) => {
       const { by, timeout, reason, attempt, ...rest } = /** @type {any} */ (event);
       entries.push({ ...rest, name, detail: by ?? timeout ?? reason ?? (attempt && `attempt ${attempt}`) });

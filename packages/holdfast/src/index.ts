@@ -10,6 +10,7 @@ export type {
   SessionEventName,
   SessionEvents,
 } from "./engine/events.js";
+export { sessionEventNames } from "./engine/events.js";
 export type { Exchange, ResponseHeaders } from "./engine/exchange.js";
 export type { MergeStrategies, MergeStrategy } from "./engine/merge.js";
 export type { SessionRequest, TrustProxy } from "./engine/request.js";

@@ -3,6 +3,7 @@ import { inspect } from "node:util";
 import fc from "fast-check";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { createSessions, type SessionsOptions } from "../src/engine/create-sessions.js";
+import { sessionEventNames } from "../src/engine/events.js";
 import type { Store } from "../src/stores/contract.js";
 import { memoryStore } from "../src/stores/memory.js";
 import { createKeyring } from "../src/token/keyring.js";
@@ -291,19 +292,7 @@ describe("quiet", () => {
     const store = memoryStore();
     const { sessions, clock } = open(store);
     const said: unknown[] = [];
-    const names = [
-      "created",
-      "renewed",
-      "rotated",
-      "login",
-      "logout",
-      "revoked",
-      "expired",
-      "conflict",
-    ] as const;
-    for (const name of [...names, "dropped-write", "rejected-cookie", "store-error"] as const) {
-      sessions.on(name, (event) => said.push(event));
-    }
+    for (const name of sessionEventNames) sessions.on(name, (event) => said.push(event));
     const cookies: string[] = [];
     let cookie = await stored(sessions, { card: "4111-1111" });
     cookies.push(cookie);

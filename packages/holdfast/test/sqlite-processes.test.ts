@@ -37,7 +37,7 @@ describe("several processes on one SQLite file", () => {
     const cookie = (await finishedCookie(exchange))!;
 
     const workers = Array.from({ length: 4 }, () =>
-      start("increment", { PATH_TO_STORE: path, COOKIE: cookie, TIMES: "2500" }),
+      start("increment", { STORE: path, COOKIE: cookie, TIMES: "2500" }),
     );
     const results = (await Promise.all(workers.map(({ output }) => output))).flatMap(
       (text) => JSON.parse(text) as number[],
@@ -51,7 +51,7 @@ describe("several processes on one SQLite file", () => {
   it("may start and make the table at the same time", async () => {
     const path = temporaryFile("sessions.db");
     const workers = Array.from({ length: 4 }, () =>
-      start("increment", { PATH_TO_STORE: path, COOKIE: "", TIMES: "1" }),
+      start("increment", { STORE: path, COOKIE: "", TIMES: "1" }),
     );
     for (const { output } of workers) expect(await output).toBe("[1]");
   });

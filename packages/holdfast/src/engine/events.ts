@@ -51,6 +51,24 @@ export interface SessionEvents {
 }
 
 export type SessionEventName = keyof SessionEvents;
+
+const NAMES: Record<SessionEventName, true> = {
+  created: true,
+  renewed: true,
+  rotated: true,
+  login: true,
+  logout: true,
+  revoked: true,
+  expired: true,
+  conflict: true,
+  "dropped-write": true,
+  "rejected-cookie": true,
+  "store-error": true,
+};
+
+/** Every event name, for listening to all of them. */
+export const sessionEventNames = Object.keys(NAMES) as readonly SessionEventName[];
+
 export type SessionEventListener<Name extends SessionEventName> = (event: SessionEvents[Name]) => void;
 
 /** Typed listeners. A listener that throws, or rejects, is reported as a warning and never breaks a request. */

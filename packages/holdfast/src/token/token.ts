@@ -1,4 +1,4 @@
-import { createHash, randomBytes } from "node:crypto";
+import { hash, randomBytes } from "node:crypto";
 
 /** Characters of a token: 256 bits as base64url without padding. */
 export const TOKEN_LENGTH = 43;
@@ -13,7 +13,7 @@ export function newToken(): string {
  * the token can't be computed from it, so a stolen store opens no session.
  */
 export function sessionIdOf(token: string): string {
-  return createHash("sha256").update(token).digest("base64url");
+  return hash("sha256", token, "base64url");
 }
 
 /** Whether text has the shape of a session id. What has not never reaches a store. */

@@ -37,7 +37,7 @@ describe.skipIf(service === undefined)(`on ${service?.what}`, () => {
 
       const started = performance.now();
       const workers = Array.from({ length: 4 }, () =>
-        start("mongodb-increment", { COOKIE: cookie, TIMES: "1250" }),
+        start("increment", { STORE: url, COOKIE: cookie, TIMES: "1250" }),
       );
       const outputs = await Promise.all(workers.map(({ output }) => output));
       report("5,000 increments by four processes", performance.now() - started);

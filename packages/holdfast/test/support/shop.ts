@@ -1,7 +1,7 @@
 import express, { type Express } from "express";
 import { expressSessions } from "../../src/adapters/express.js";
 import { createSessions, type SessionsOptions } from "../../src/engine/create-sessions.js";
-import type { SessionEventName } from "../../src/engine/events.js";
+import { type SessionEventName, sessionEventNames } from "../../src/engine/events.js";
 import type { Sessions } from "../../src/engine/sessions.js";
 import type { Store } from "../../src/stores/contract.js";
 import { Barrier } from "./barrier.js";
@@ -37,20 +37,6 @@ export interface TestShop {
   close(): Promise<void>;
 }
 
-const EVENT_NAMES: readonly SessionEventName[] = [
-  "created",
-  "renewed",
-  "rotated",
-  "login",
-  "logout",
-  "revoked",
-  "expired",
-  "conflict",
-  "dropped-write",
-  "rejected-cookie",
-  "store-error",
-];
-
 export async function openShop(
   store: Store,
   options: Partial<SessionsOptions<Data>> = {},
@@ -64,7 +50,7 @@ export async function openShop(
     ...options,
   });
   const events: TestShop["events"] = [];
-  for (const name of EVENT_NAMES) sessions.on(name, (event) => events.push({ name, ...event }));
+  for (const name of sessionEventNames) sessions.on(name, (event) => events.push({ name, ...event }));
 
   const barriers = new Map<string, Barrier>();
   const barrier = (name: string) => {

@@ -1,9 +1,13 @@
-/** One of several processes on one SQLite file: counts a session up through `session.update`. */
+/** One of several processes on one store: counts a session up through `session.update`. */
 import { createSessions } from "holdfast";
-import { sqliteStore } from "holdfast/stores/sqlite";
+import { openStore } from "holdfast/stores/url";
 
-const { PATH_TO_STORE: path, SECRET, COOKIE, TIMES } = process.env;
-const sessions = createSessions({ secrets: [SECRET], store: sqliteStore({ path }), sweepInterval: false });
+const { STORE: location, SECRET, COOKIE, TIMES } = process.env;
+const sessions = createSessions({
+  secrets: [SECRET],
+  store: await openStore(location),
+  sweepInterval: false,
+});
 const request = {
   header: (name) => ({ cookie: COOKIE, host: "shop.example" })[name],
   encrypted: true,
