@@ -1,5 +1,6 @@
 import { afterEach, describe, expect, it } from "vitest";
 import { createSessions, type SessionsOptions } from "../src/engine/create-sessions.js";
+import { Barrier } from "./support/barrier.js";
 import type { Answer } from "./support/browser.js";
 import { finishedCookie, requestWith } from "./support/exchange.js";
 import { type Data, openShop, SECRET, type TestShop } from "./support/shop.js";
@@ -74,6 +75,35 @@ describe.each(STORES)("on the $name store", ({ open }) => {
         meanwhile: 1,
         counter: 1,
       });
+    });
+
+    it("keeps the flash messages that come and go while the session is being saved", async () => {
+      const store = open();
+      const replace = store.replace.bind(store);
+      const storing = new Barrier();
+      store.replace = async (...args) => {
+        await storing.wait();
+        return replace(...args);
+      };
+      shop = await openShop(store);
+      shop.app.post("/save", async (req, res) => {
+        req.session.flash("first", 1);
+        req.session.flash("taken", 1);
+        const saving = req.session.save();
+        await storing.arrived();
+        req.session.flash("second", 2);
+        req.session.flash("taken");
+        storing.open();
+        await saving;
+        res.end();
+      });
+      shop.app.get("/flash", (req, res) => {
+        res.json(["first", "second", "taken"].map((key) => req.session.flash(key)));
+      });
+      const user = shop.browser();
+      await user.post("/set/a/1");
+      await user.post("/save");
+      expect(JSON.parse((await user.get("/flash")).body)).toEqual([[1], [2], []]);
     });
 
     it("merges a deletion with another request's change", async () => {
@@ -252,6 +282,16 @@ describe.each(STORES)("on the $name store", ({ open }) => {
       await shop.sessions.ofUser("ada").revoke(listed!.id);
       expect((await user.post("/set/a/1")).setCookie).toHaveLength(1);
       expect(session(await user.get("/session")).data).toEqual({ a: "1" });
+    });
+
+    it("a logout that arrives late, with the token from before a login, leaves the newer cookie alone", async () => {
+      const { browser } = await start();
+      const user = browser();
+      await user.post("/cart/apple");
+      const late = user.twin();
+      await user.post("/login/ada");
+      expect((await late.post("/logout")).setCookie).toEqual([]);
+      expect(session(await user.get("/session")).userId).toBe("ada");
     });
 
     it("two logins at once from one anonymous session both work, both are listed, both keep the cart", async () => {

@@ -158,7 +158,7 @@ export class ActiveSession {
     const absoluteDeadline = startsDeadlines
       ? now + this.engine.absoluteTimeout
       : this.#record!.absoluteDeadline;
-    const flash = this.flash.entries();
+    const flash = this.flash.beginStoring();
     const meta: SessionMeta = {
       ...this.#meta,
       seenAt: now,
@@ -220,15 +220,16 @@ export class ActiveSession {
     this.#id = id;
     this.#token = token;
     this.written(stored);
+    this.flash.reset(stored.meta.flash);
     if (this.#data !== undefined) replaceContents(this.#data, this.#decode(stored.text));
   }
 
-  /** Notes what the store holds now. Changes to the data that came after it was composed stay changes. */
+  /** Notes what the store holds now. Changes that came after it was composed stay changes. */
   written({ record, meta, text }: Composed): void {
     this.#record = record;
     this.#meta = meta;
     this.#base = text;
-    this.flash.reset(meta.flash);
+    this.flash.stored(meta.flash);
   }
 
   /** Notes that the session goes on under another token. */

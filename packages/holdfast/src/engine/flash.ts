@@ -12,6 +12,8 @@ export class Flash {
   /** What was read here, as JSON: its reader may change what it got. */
   #read: string[] = [];
   #added: FlashEntry[] = [];
+  /** How much of the above the write that is under way takes along. */
+  #storing: { readonly read: number; readonly added: readonly FlashEntry[] } = { read: 0, added: [] };
 
   get changed(): boolean {
     return this.#read.length > 0 || this.#added.length > 0;
@@ -33,6 +35,22 @@ export class Flash {
   /** What is to be stored: the stored messages less those read here, and those added here. */
   entries(): FlashEntry[] {
     return [...this.#unread, ...this.#added];
+  }
+
+  /** What a write takes along from here on is settled by `stored`; what is done meanwhile stays to be stored. */
+  beginStoring(): FlashEntry[] {
+    this.#storing = { read: this.#read.length, added: [...this.#added] };
+    return this.entries();
+  }
+
+  /** Notes that what was there at `beginStoring` is stored. */
+  stored(entries: readonly FlashEntry[] | undefined): void {
+    const { read, added } = this.#storing;
+    const takenMeanwhile = added.filter((entry) => !this.#added.includes(entry));
+    this.#added = this.#added.filter((entry) => !added.includes(entry));
+    this.#read = [...this.#read.slice(read), ...takenMeanwhile.map((entry) => JSON.stringify(entry))];
+    this.#storing = { read: 0, added: [] };
+    this.rebase(entries);
   }
 
   /** Takes over what the store holds now; what this request did stays on top. */

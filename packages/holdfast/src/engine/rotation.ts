@@ -65,8 +65,10 @@ export async function end(active: ActiveSession, ended: "logout" | "destroyed"):
     const sessionId = await endStored(active.engine, active.id, record, { ended });
     active.engine.events.emit("logout", { at: new Date(active.engine.clock()), sessionId, userId });
   }
+  const late = active.standing === "stale";
   active.startAfresh("nothing");
-  active.cookieIntent = "delete";
+  // A late request whose token has been replaced already must not delete the newer cookie.
+  if (!late) active.cookieIntent = "delete";
 }
 
 /** Ends a stored session, wherever renewals have moved it meanwhile. The id under which it ended. */
