@@ -43,7 +43,7 @@ export class HeldResponse {
   /** Makes the call, at once or later. Its answer is Node's, but that a held `write` asks to wait for "drain". */
   call(method: Method, original: Original, args: unknown[]): unknown {
     if (this.#state === "released" || this.#state === "failed") {
-      if (method === "end" && this.#state === "released") this.#reportLateChanges();
+      if (method === "end" && this.#state === "released") this.#exchange.reportLateChanges();
       return original.apply(this.#response, args);
     }
     const call = { method, original, args };
@@ -86,12 +86,8 @@ export class HeldResponse {
     const response = this.#response;
     const firstArgs = method === "writeHead" ? setHeadersOf(response, args) : args;
     if (!response.headersSent) this.#exchange.writeHeaders(headersOf(response));
-    if (method === "end" && !production) response.once("close", () => this.#reportLateChanges());
+    if (method === "end" && !production) response.once("close", () => this.#exchange.reportLateChanges());
     return original.apply(response, firstArgs);
-  }
-
-  #reportLateChanges(): void {
-    this.#exchange.reportLateChanges();
   }
 
   #replay(): void {

@@ -45,6 +45,11 @@ export async function follow(
   return { kind: "none" };
 }
 
+/** Loads what is stored under an id, and follows it to the living session. */
+export async function find(engine: Engine, id: string): Promise<Destination> {
+  return follow(engine, id, await engine.store.load(id));
+}
+
 /** A record's payload, read. @throws StoreCorruptError */
 export function contentsOf(engine: Engine, record: StoreRecord): Contents {
   try {

@@ -6,7 +6,7 @@ import type { Engine } from "./engine.js";
 import type { Destination } from "./follow.js";
 import { replaceContents } from "./merge.js";
 import { encodeTombstone, type Tombstone } from "./record.js";
-import { swap } from "./write.js";
+import { storeNew, swap } from "./write.js";
 
 /**
  * The steps that change a session's token or end it. Each leaves a tombstone under the old id, put there by
@@ -151,8 +151,8 @@ async function storeUnder(
   next: Composed,
 ): Promise<Composed> {
   if (before === undefined) {
-    if (await engine.store.create(id, next.record)) return next;
-    throw engine.store.corrupt("create", "a new random id is taken already");
+    await storeNew(engine, id, next.record);
+    return next;
   }
   const record = { ...next.record, version: before.record.version + 1 };
   const answer = await engine.store.replace(id, before.record.version, record);

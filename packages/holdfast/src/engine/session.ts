@@ -3,7 +3,7 @@ import type { ActiveSession } from "./active-session.js";
 import type { ClientDescription } from "./client.js";
 import { jsonCodec } from "./codec.js";
 import { touch } from "./commit.js";
-import { follow } from "./follow.js";
+import { find } from "./follow.js";
 import { end, login, rotate } from "./rotation.js";
 import { enforceLimit, lastSeen } from "./user-sessions.js";
 import { write } from "./write.js";
@@ -179,7 +179,7 @@ export class Session<Data extends object = DefaultData> {
     const active = this.#active;
     await active.exclusively(async () => {
       if (active.record === undefined) return active.startAfresh("nothing");
-      const destination = await follow(active.engine, active.id, await active.engine.store.load(active.id));
+      const destination = await find(active.engine, active.id);
       if (destination.kind !== "live") throw new SessionGoneError();
       active.reloadFrom(destination);
     });

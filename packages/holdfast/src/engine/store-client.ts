@@ -151,7 +151,8 @@ class DeadlineCall implements StoreCall {
   }
 }
 
-function isPromise<T>(value: Awaitable<T>): value is Promise<T> {
+/** Any thenable counts: drivers bring promises of their own. */
+export function isPromise<T>(value: Awaitable<T>): value is Promise<T> {
   return typeof (value as { then?: unknown } | null | undefined)?.then === "function";
 }
 

@@ -2,7 +2,7 @@ import type { StoredSession, StoreRecord } from "../stores/contract.js";
 import { isSessionId } from "../token/token.js";
 import type { ClientDescription } from "./client.js";
 import type { Engine } from "./engine.js";
-import { contentsOf, follow, isExpired } from "./follow.js";
+import { contentsOf, find, isExpired } from "./follow.js";
 import type { SessionMeta } from "./record.js";
 import { assertUserId, endStored } from "./rotation.js";
 
@@ -43,7 +43,7 @@ export class UserSessions {
   async revoke(sessionId: string): Promise<boolean> {
     const engine = this.#engine;
     if (!isSessionId(sessionId)) return false;
-    const destination = await follow(engine, sessionId, await engine.store.load(sessionId));
+    const destination = await find(engine, sessionId);
     if (destination.kind !== "live" || destination.stored.record.userId !== this.#userId) return false;
     const id = await endStored(engine, destination.id, destination.stored.record, { ended: "revoked" });
     emitRevoked(engine, id, this.#userId, "revoke");
@@ -64,7 +64,7 @@ export class UserSessions {
   /** The id that a session has by now, should another request have renewed it. */
   async #current(sessionId: string | undefined): Promise<string | undefined> {
     if (!isSessionId(sessionId)) return undefined;
-    const destination = await follow(this.#engine, sessionId, await this.#engine.store.load(sessionId));
+    const destination = await find(this.#engine, sessionId);
     return destination.kind === "live" ? destination.id : sessionId;
   }
 }

@@ -4,7 +4,8 @@ import type { StoreRecord } from "../stores/contract.js";
 import type { ActiveSession, Composed } from "./active-session.js";
 import type { Engine } from "./engine.js";
 import type { DroppedWriteReason } from "./events.js";
-import { type Destination, follow, isExpired } from "./follow.js";
+import { type Destination, find, follow, isExpired } from "./follow.js";
+import { isPromise } from "./store-client.js";
 
 /**
  * Writers of one session in one process take turns, so collisions come from other processes only. Over a network, whoever
@@ -37,7 +38,7 @@ export async function write<R>(
     const before = active.dataText();
     const data = change && active.copyOf(before);
     const result = data && change(data);
-    if (isThenable(result)) {
+    if (isPromise(result)) {
       throw new InvalidArgumentError(
         "The function given to session.update() must not be asynchronous: it may run again when another request was " +
           "faster. Do the asynchronous work before, and only change the data in it.",
@@ -63,11 +64,15 @@ export async function write<R>(
 async function insert(active: ActiveSession, { record }: Composed): Promise<undefined> {
   if (active.headersSent) throw new HeadersSentError("Storing a new session");
   const { engine, id } = active;
-  if (!(await engine.store.create(id, record))) {
-    throw engine.store.corrupt("create", "a new random id is taken already");
-  }
+  await storeNew(engine, id, record);
   active.cookieIntent = "set";
   engine.events.emit("created", { at: new Date(engine.clock()), sessionId: id });
+}
+
+/** Stores the first record of a token that was made just now. */
+export async function storeNew(engine: Engine, id: string, record: StoreRecord): Promise<void> {
+  if (await engine.store.create(id, record)) return;
+  throw engine.store.corrupt("create", "a new random id is taken already");
 }
 
 /**
@@ -84,7 +89,7 @@ export async function swap(
 ): Promise<Destination | undefined> {
   // The deadline passed while the handler ran: the session lives only if another request has moved it since.
   if (isExpired(current, engine.clock())) {
-    const destination = await reload(engine, id);
+    const destination = await find(engine, id);
     const same =
       destination.kind === "live" &&
       destination.id === id &&
@@ -101,11 +106,7 @@ export async function swap(
   if (attempt < FIRST_PAUSE) return elsewhere;
   // Whoever loses so often meets many rivals: it steps back at random, and then needs to know what they wrote meanwhile.
   await delay(Math.random() * MAX_PAUSE);
-  return reload(engine, elsewhere.id);
-}
-
-async function reload(engine: Engine, id: string): Promise<Destination> {
-  return follow(engine, id, await engine.store.load(id));
+  return find(engine, elsewhere.id);
 }
 
 /** Tells of changes that are stored nowhere. */
@@ -117,8 +118,4 @@ export function reportDropped({ engine, record, id }: ActiveSession, reason: Dro
 function dropped(active: ActiveSession, reason: DroppedWriteReason): SessionGoneError {
   reportDropped(active, reason);
   return new SessionGoneError();
-}
-
-function isThenable(value: unknown): boolean {
-  return typeof (value as { then?: unknown } | null | undefined)?.then === "function";
 }
