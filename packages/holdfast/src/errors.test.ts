@@ -12,6 +12,8 @@ const EACH: [errors.HoldfastError, code: string, status: number][] = [
   [new errors.NotSerializableError("data.at", "a Date"), "ERR_HOLDFAST_NOT_SERIALIZABLE", 500],
   [new errors.PayloadTooLargeError(9, 8, [{ key: "cart", bytes: 7 }]), "ERR_HOLDFAST_PAYLOAD_TOO_LARGE", 500],
   [new errors.HeadersSentError("login"), "ERR_HOLDFAST_HEADERS_SENT", 500],
+  [new errors.SessionNotOpenError(), "ERR_HOLDFAST_SESSION_NOT_OPEN", 500],
+  [new errors.CrossOriginError(), "ERR_HOLDFAST_CROSS_ORIGIN", 403],
   [new errors.UserMismatchError(), "ERR_HOLDFAST_USER_MISMATCH", 409],
 ];
 

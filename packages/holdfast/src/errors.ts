@@ -139,6 +139,28 @@ export class HeadersSentError extends HoldfastError {
   }
 }
 
+/** The session of a request was used before the store was asked for it: `lazy` leaves that to `await openSession()`. */
+export class SessionNotOpenError extends HoldfastError {
+  constructor() {
+    super(
+      "ERR_HOLDFAST_SESSION_NOT_OPEN",
+      500,
+      "With the option `lazy`, the session is opened when it is asked for: call `await openSession()` of the request first.",
+    );
+  }
+}
+
+/** A page of another origin wants to use the session: refused, for it could act in the user's name. */
+export class CrossOriginError extends HoldfastError {
+  constructor() {
+    super(
+      "ERR_HOLDFAST_CROSS_ORIGIN",
+      403,
+      "The request comes from a page of another origin. If that page is yours, name its origin in `origins`.",
+    );
+  }
+}
+
 /** `login` as one user in the living session of another. Log the first one out before. */
 export class UserMismatchError extends HoldfastError {
   constructor() {

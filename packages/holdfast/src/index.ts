@@ -2,7 +2,13 @@
 export type { Duration } from "./duration.js";
 export type { ClientDescription } from "./engine/client.js";
 export { type Codec, jsonCodec } from "./engine/codec.js";
-export { createSessions, type InitialData, type SessionsOptions } from "./engine/create-sessions.js";
+export {
+  type CookieSessionsOptions,
+  createSessions,
+  type InitialData,
+  type SessionsOptions,
+} from "./engine/create-sessions.js";
+export type { OnEndOptions, SessionEnd, SessionEndListener } from "./engine/endings.js";
 export type {
   CookieRejection,
   DroppedWriteReason,
@@ -11,13 +17,16 @@ export type {
   SessionEvents,
 } from "./engine/events.js";
 export { sessionEventNames } from "./engine/events.js";
-export type { Exchange, ResponseHeaders } from "./engine/exchange.js";
+export type { Exchange } from "./engine/exchange.js";
 export type { MergeStrategies, MergeStrategy } from "./engine/merge.js";
 export type { SessionRequest, TrustProxy } from "./engine/request.js";
+export type { RevocableUser } from "./engine/revocable-user.js";
 export type { DefaultData, LoginOptions, LogoutOptions, Session, SessionData } from "./engine/session.js";
-export type { Sessions } from "./engine/sessions.js";
+export type { CookieSessions, RevocableCookieSessions, SessionSource, Sessions } from "./engine/sessions.js";
+export type { ResponseHeaders, TransportOption } from "./engine/transport.js";
 export type { SessionSummary, UserSessions } from "./engine/user-sessions.js";
 export * from "./errors.js";
+export { type CookieStore, type CookieStoreOptions, cookieStore } from "./stores/cookie.js";
 export { memoryStore } from "./stores/memory.js";
 export type { CookieOptions } from "./token/cookie.js";
 export { CookieTooLargeError } from "./token/cookie.js";

@@ -3,16 +3,19 @@ import { createRequire } from "node:module";
 import type { Request, RequestHandler, Response } from "express";
 import type { Exchange } from "../engine/exchange.js";
 import type { DefaultData, Session } from "../engine/session.js";
-import type { Sessions } from "../engine/sessions.js";
+import type { SessionSource } from "../engine/sessions.js";
 import { ConfigurationError, InvalidArgumentError } from "../errors.js";
 import { HeldResponse, holdResponses, isWrapped } from "./held-response.js";
 import { NodeRequest } from "./node-request.js";
+import { type AdapterOptions, noSession, twoSessions } from "./options.js";
 
 declare global {
   namespace Express {
     interface Request {
       /** The session of this request. Type its data by augmenting `SessionData` of "holdfast". */
       readonly session: Session<DefaultData>;
+      /** The same, found in the store if need be: what the option `lazy` leaves to the handler. */
+      openSession(): Promise<Session<DefaultData>>;
     }
   }
 }
@@ -21,18 +24,24 @@ declare global {
  * Middleware for Express 4 and 5: `req.session`, stored before the response's headers leave. A store that fails goes to
  * `next(error)`, whose `status` is 503.
  */
-export function expressSessions<Data extends object>(sessions: Sessions<Data>): RequestHandler {
+export function expressSessions<Data extends object>(
+  sessions: SessionSource<Data>,
+  { skip, lazy = false }: AdapterOptions<Request> = {},
+): RequestHandler {
   installOnInstalledExpress();
   return (req, res, next) => {
     try {
+      if (skip?.(req)) return next();
       installOnCopyOf(req, res);
       const bound = bindings.get(req);
-      if (bound !== undefined) return next(bound.sessions === sessions ? undefined : twoSessions());
+      if (bound !== undefined)
+        return next(bound.sessions === sessions ? undefined : twoSessions("expressSessions"));
       const begin = (exchange: Exchange<Data>) => {
         bindings.set(req, { sessions, exchange, held: new HeldResponse(res, exchange, next) });
         next();
       };
-      const opened = sessions.open(new ExpressRequest(req));
+      const request = new ExpressRequest(req);
+      const opened = lazy ? sessions.defer(request) : sessions.open(request);
       if (opened instanceof Promise) opened.then(begin, next);
       else begin(opened);
     } catch (error) {
@@ -60,7 +69,7 @@ class ExpressRequest extends NodeRequest {
 }
 
 interface Binding {
-  readonly sessions: Sessions<any>;
+  readonly sessions: SessionSource<any>;
   readonly exchange: Exchange<any>;
   readonly held: HeldResponse;
 }
@@ -82,6 +91,7 @@ function install(requests: object, responses: object): void {
   installed.add(responses);
   holdResponses(responses as ServerResponse, heldBy);
   Object.defineProperty(requests, "session", sessionProperty);
+  Object.defineProperty(requests, "openSession", { configurable: true, writable: true, value: openSession });
 }
 
 /** Before the first request comes, so that middleware which wraps the response's methods wraps the holding ones. */
@@ -132,9 +142,8 @@ const sessionProperty: PropertyDescriptor & ThisType<IncomingMessage> = {
   },
 };
 
-function twoSessions(): ConfigurationError {
-  return new ConfigurationError(
-    "expressSessions",
-    "this request has the session of another createSessions() already. Mount each on paths of its own.",
-  );
+async function openSession(this: IncomingMessage): Promise<Session<any>> {
+  const bound = bindings.get(this);
+  if (bound === undefined) throw noSession();
+  return bound.exchange.openSession();
 }

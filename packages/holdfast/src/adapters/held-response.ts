@@ -1,5 +1,7 @@
 import type { OutgoingHttpHeader, ServerResponse } from "node:http";
-import type { Exchange, ResponseHeaders } from "../engine/exchange.js";
+import type { Exchange } from "../engine/exchange.js";
+import type { ResponseHeaders } from "../engine/transport.js";
+import type { Awaitable } from "../stores/contract.js";
 import { inProduction } from "../warn.js";
 
 /** The methods of a response that make its headers leave. */
@@ -20,14 +22,19 @@ const production = inProduction();
  * Holds a response back from the moment that its first byte would leave until the session is committed. Calls that come
  * meanwhile are kept in order and made afterwards, with the status and the headers as they were at the first of them.
  *
- * `open` -> `committing` -> `released`; or `failed`, where what the handler had sent is dropped, `onFailure` is told, and
- * the response is free for an error page.
+ * `open` -> `committing` -> `committed` -> `released` with the first call; or `failed`, where what the handler had sent is
+ * dropped, and the response is free for an error page, with which it is released.
+ *
+ * An adapter whose framework has a hook for it calls `commit` there, so that a failure takes the framework's own way.
+ * Where a call was first, `onFailure` is told.
  */
 export class HeldResponse {
   readonly #response: ServerResponse;
   readonly #exchange: Exchange<any>;
   readonly #onFailure: (error: unknown) => void;
-  #state: "open" | "committing" | "released" | "failed" = "open";
+  #state: "open" | "committing" | "committed" | "released" | "failed" = "open";
+  #committing: Promise<void> | undefined;
+  #failureIsTold = false;
   #calls: Call[] = [];
   #ended = false;
   #head:
@@ -42,30 +49,66 @@ export class HeldResponse {
 
   /** Makes the call, at once or later. Its answer is Node's, but that a held `write` asks to wait for "drain". */
   call(method: Method, original: Original, args: unknown[]): unknown {
-    if (this.#state === "released" || this.#state === "failed") {
-      if (method === "end" && this.#state === "released") this.#exchange.reportLateChanges();
+    if (this.#state === "released") {
+      if (method === "end") this.#exchange.reportLateChanges();
       return original.apply(this.#response, args);
     }
     const call = { method, original, args };
-    if (this.#state === "committing") return this.#hold(call);
+    if (this.#state === "open") {
+      try {
+        const committing = this.#start();
+        committing?.catch((error) => this.#tell(error));
+      } catch (error) {
+        this.#tell(error);
+        return this.#answer(method);
+      }
+    }
+    return this.#state === "committing" ? this.#hold(call) : this.#release(call);
+  }
 
+  /** Stores the session before the first call does. @throws what `Exchange.commit` throws, unless `onFailure` has been told. */
+  commit(): Awaitable<void> {
+    if (this.#state === "open") {
+      const committing = this.#start();
+      this.#failureIsTold = true;
+      return committing;
+    }
+    if (this.#state !== "committing") return;
+    const told = this.#failureIsTold;
+    this.#failureIsTold = true;
+    return told ? this.#committing?.catch(() => {}) : this.#committing;
+  }
+
+  #start(): Promise<void> | undefined {
     this.#state = "committing";
     try {
       const pending = this.#exchange.commit();
-      if (!(pending instanceof Promise)) return this.#release(call);
-      this.#keepHead();
-      pending.then(
+      if (!(pending instanceof Promise)) {
+        this.#state = "committed";
+        return undefined;
+      }
+      this.#committing = pending.then(
         () => this.#replay(),
-        (error) => this.#fail(error),
+        (error) => {
+          this.#fail();
+          throw error;
+        },
       );
-      return this.#hold(call);
+      return this.#committing;
     } catch (error) {
-      this.#fail(error);
-      return this.#answer(method);
+      this.#fail();
+      throw error;
     }
   }
 
+  #tell(error: unknown): void {
+    if (this.#failureIsTold) return;
+    this.#failureIsTold = true;
+    this.#onFailure(error);
+  }
+
   #hold(call: Call): unknown {
+    if (this.#calls.length === 0) this.#keepHead();
     const { method } = call;
     // The headers are on their way with the first call: whoever sends them again takes them for not sent, as a middleware
     // does that asks before each write. And nothing can follow an end.
@@ -82,16 +125,20 @@ export class HeldResponse {
 
   /** Makes the first call, with the session's headers written in time. */
   #release({ method, original, args }: Call): unknown {
+    const failed = this.#state === "failed";
     this.#state = "released";
     const response = this.#response;
     const firstArgs = method === "writeHead" ? setHeadersOf(response, args) : args;
     if (!response.headersSent) this.#exchange.writeHeaders(headersOf(response));
-    if (method === "end" && !production) response.once("close", () => this.#exchange.reportLateChanges());
+    if (method === "end" && !failed && !production)
+      response.once("close", () => this.#exchange.reportLateChanges());
     return original.apply(response, firstArgs);
   }
 
   #replay(): void {
-    const [first, ...rest] = this.#calls as [Call, ...Call[]];
+    this.#state = "committed";
+    const [first, ...rest] = this.#calls;
+    if (first === undefined) return;
     this.#restoreHead();
     try {
       this.#release(first);
@@ -105,21 +152,18 @@ export class HeldResponse {
     if (waiting && !this.#ended && !this.#response.writableNeedDrain) this.#response.emit("drain");
   }
 
-  #fail(error: unknown): void {
+  #fail(): void {
     this.#state = "failed";
     this.#calls = [];
+    this.#ended = false;
     const response = this.#response;
-    if (!response.headersSent) {
-      // What described the handler's answer must not describe the error's.
-      for (const name of response.getHeaderNames()) {
-        if (/^(?:content-.*|etag|last-modified|location|transfer-encoding)$/.test(name))
-          response.removeHeader(name);
-      }
-      response.statusCode = 200;
-      response.statusMessage = "";
-      this.#exchange.writeHeaders(headersOf(response));
+    if (response.headersSent) return;
+    // What described the handler's answer must not describe the error's.
+    for (const name of response.getHeaderNames()) {
+      if (/^(?:content-.*|etag|last-modified|location|transfer-encoding)$/.test(name))
+        response.removeHeader(name);
     }
-    this.#onFailure(error);
+    setStatus(response, 200, "");
   }
 
   #keepHead(): void {
@@ -131,8 +175,7 @@ export class HeldResponse {
   #restoreHead(): void {
     const response = this.#response;
     const { status, message, headers } = this.#head!;
-    response.statusCode = status;
-    response.statusMessage = message;
+    setStatus(response, status, message);
     for (const name of response.getHeaderNames()) if (!(name in headers)) response.removeHeader(name);
     for (const [name, value] of Object.entries(headers)) {
       if (value !== undefined && response.getHeader(name) !== value)
@@ -164,6 +207,17 @@ export function holdResponses(
       },
     });
   }
+}
+
+/** Holds one response that has a prototype which isn't the application's to change. */
+export function holdResponse(response: ServerResponse, held: HeldResponse): void {
+  holdResponses(response, () => held, isWrapped(response));
+}
+
+/** HTTP/2 has no status message, and warns where one is set. */
+function setStatus(response: ServerResponse, code: number, message: string): void {
+  response.statusCode = code;
+  if (response.statusMessage !== message) response.statusMessage = message;
 }
 
 /** Whether a middleware has put a method of its own over one of those that the headers leave by. */

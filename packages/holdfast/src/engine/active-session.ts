@@ -1,7 +1,5 @@
-import { Buffer } from "node:buffer";
-import { InvalidArgumentError, PayloadTooLargeError } from "../errors.js";
+import { HeadersSentError, InvalidArgumentError, PayloadTooLargeError } from "../errors.js";
 import type { StoreRecord } from "../stores/contract.js";
-import type { SessionCookie } from "../token/cookie.js";
 import { newToken, sessionIdOf } from "../token/token.js";
 import { describeClient } from "./client.js";
 import { isPlainObject } from "./codec.js";
@@ -11,6 +9,7 @@ import type { LiveSession } from "./follow.js";
 import { mergeData, replaceContents } from "./merge.js";
 import { encodeSession, type SessionMeta } from "./record.js";
 import type { SessionRequest } from "./request.js";
+import type { Transport } from "./transport.js";
 
 type PlainObject = Record<string, unknown>;
 
@@ -54,7 +53,7 @@ export type CookieIntent = "keep" | "set" | "delete";
 export class ActiveSession {
   readonly engine: Engine;
   readonly request: SessionRequest;
-  readonly cookie: SessionCookie;
+  readonly transport: Transport;
   standing: TokenStanding;
   cookieIntent: CookieIntent = "keep";
   clearSiteData: string | undefined;
@@ -62,6 +61,8 @@ export class ActiveSession {
   countsAsActivity = true;
   /** The response's headers have left, or are leaving. */
   headersSent = false;
+  /** The record that came in the cookie, where sessions live there. */
+  received: StoreRecord | undefined;
   readonly flash = new Flash();
 
   #token: string | undefined;
@@ -74,10 +75,10 @@ export class ActiveSession {
   #queue: Promise<unknown> = SETTLED;
   #pending = 0;
 
-  constructor(engine: Engine, request: SessionRequest, cookie: SessionCookie, standing: TokenStanding) {
+  constructor(engine: Engine, request: SessionRequest, transport: Transport, standing: TokenStanding) {
     this.engine = engine;
     this.request = request;
-    this.cookie = cookie;
+    this.transport = transport;
     this.standing = standing;
     this.#meta = freshMeta(engine.clock());
   }
@@ -158,6 +159,7 @@ export class ActiveSession {
     const absoluteDeadline = startsDeadlines
       ? now + this.engine.absoluteTimeout
       : this.#record!.absoluteDeadline;
+    const userId = login ?? this.#record?.userId ?? null;
     const flash = this.flash.beginStoring();
     const meta: SessionMeta = {
       ...this.#meta,
@@ -174,10 +176,10 @@ export class ActiveSession {
     };
     const record: StoreRecord = {
       version: step.kind === "write" ? (this.#record?.version ?? 0) + 1 : 1,
-      payload: this.#sizeChecked(encodeSession(meta, text), text),
+      payload: this.#sizeChecked(encodeSession(meta, text), text, userId),
       idleDeadline: this.#idleDeadline(now, absoluteDeadline, startsDeadlines),
       absoluteDeadline,
-      userId: login ?? this.#record?.userId ?? null,
+      userId,
     };
     return { record, meta, text };
   }
@@ -275,7 +277,13 @@ export class ActiveSession {
   }
 
   #merge(base: string, mine: string, theirs: PlainObject): PlainObject {
-    return mergeData(this.#decode(base), this.#decode(mine), theirs, this.engine.mergeStrategies);
+    return mergeData(
+      this.#decode(base),
+      this.#decode(mine),
+      theirs,
+      this.engine.mergeStrategies,
+      this.engine.codec,
+    );
   }
 
   /** Counts what this request has changed so far as dealt with, though it is stored nowhere. */
@@ -324,8 +332,15 @@ export class ActiveSession {
     return work;
   }
 
-  #sizeChecked(payload: string, text: string): string {
-    const limit = this.engine.maxPayloadBytes;
+  /** A session that lives in its cookie can't be changed once the cookie has left. @throws HeadersSentError */
+  assertStorable(action: string): void {
+    if (this.headersSent && this.engine.cookieHeld !== undefined) throw new HeadersSentError(action);
+  }
+
+  #sizeChecked(payload: string, text: string, userId: string | null): string {
+    // In a cookie the user id takes from the same room.
+    const besides = this.engine.cookieHeld === undefined ? 0 : Buffer.byteLength(JSON.stringify(userId));
+    const limit = this.engine.maxPayloadBytes - besides;
     // A UTF-16 unit takes three bytes of UTF-8 at most, so most payloads need no counting.
     if (payload.length * 3 <= limit) return payload;
     const size = Buffer.byteLength(payload);

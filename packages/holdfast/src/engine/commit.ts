@@ -2,20 +2,13 @@ import { SessionGoneError } from "../errors.js";
 import type { Awaitable } from "../stores/contract.js";
 import { warn } from "../warn.js";
 import type { ActiveSession } from "./active-session.js";
-import { isHttps } from "./request.js";
 import { renew } from "./rotation.js";
 import { reportDropped, write } from "./write.js";
-
-/** What a response has to carry. Undefined members stay away. */
-export interface SessionHeaders {
-  readonly setCookie: string | undefined;
-  readonly clearSiteData: string | undefined;
-}
 
 /**
  * Ends a request's work on its session, before the response's headers leave: stores what changed, renews what is due,
  * touches what was only read. A request that leaves its session as it was costs no store call and no promise.
- * @throws HoldfastError where something can't be stored; `headersFor` tells even then what is true by now.
+ * @throws HoldfastError where something can't be stored; `writeSessionHeaders` tells even then what is true by now.
  */
 export function commit(active: ActiveSession): Awaitable<void> {
   const changed = active.changed;
@@ -47,11 +40,6 @@ async function commitWork(active: ActiveSession): Promise<void> {
   }
 }
 
-/** The headers that tell the browser what has become of its session: only what the store has acknowledged. */
-export function headersFor(active: ActiveSession): SessionHeaders {
-  return { setCookie: cookieLine(active), clearSiteData: active.clearSiteData };
-}
-
 async function store(active: ActiveSession): Promise<void> {
   if (isRenewalDue(active)) await renew(active);
 
@@ -63,7 +51,7 @@ async function store(active: ActiveSession): Promise<void> {
   } else return;
 
   // The session is known to live, and the browser's cookie is out of date: its deadline has moved, or its secret is old.
-  const outOfDate = active.engine.cookies.persistent || active.standing === "signed-by-older-key";
+  const outOfDate = active.engine.persistent || active.standing === "signed-by-older-key";
   if (outOfDate && active.token !== undefined && active.record !== undefined) active.cookieIntent = "set";
 }
 
@@ -71,6 +59,7 @@ async function store(active: ActiveSession): Promise<void> {
 export async function touch(active: ActiveSession): Promise<boolean> {
   const deadline = active.touchDeadline;
   if (deadline === undefined) return false;
+  active.assertStorable("Moving the idle deadline");
   const moved = await active.engine.store.touch(active.id, deadline);
   if (moved) active.touched(deadline);
   return moved;
@@ -87,27 +76,6 @@ function isRenewalDue({ engine, record, meta, standing, cookieIntent }: ActiveSe
   if (standing === "renewal-lost") return true;
   if (standing !== "current" && standing !== "signed-by-older-key") return false;
   return engine.renewAfter !== undefined && engine.clock() - meta.tokenAt >= engine.renewAfter;
-}
-
-function cookieLine(active: ActiveSession): string | undefined {
-  const { engine, cookie, cookieIntent, token, record } = active;
-  if (cookieIntent === "delete") return cookie.deletion;
-  if (cookieIntent === "keep" || token === undefined || record === undefined) return undefined;
-  if (cookie.secure && !isHttps(active.request, engine.trustsProxy)) warnPlainHttp();
-  const maxAge = engine.cookies.persistent ? record.idleDeadline - engine.clock() : undefined;
-  return cookie.set(engine.keyring.sign(token), maxAge);
-}
-
-let warnedPlainHttp = false;
-
-function warnPlainHttp(): void {
-  if (warnedPlainHttp) return;
-  warnedPlainHttp = true;
-  warn(
-    "HOLDFAST_PLAIN_HTTP",
-    "a Secure session cookie was sent on a request that looks like plain HTTP, where browsers ignore it. Behind a proxy " +
-      'that ends TLS, set `trustProxy` (and, with Express, its "trust proxy"); without TLS, set `cookie.secure` to false.',
-  );
 }
 
 /** Tells, once, of changes that were made after the headers had left and without `save` or `update`, so are stored nowhere. */

@@ -53,6 +53,7 @@ describe("createSessions", () => {
     const everything: Required<SessionsOptions<{ cart: string[]; visits: number; best: number }>> = {
       secrets: [SECRET],
       store: STORE,
+      transport: "cookie",
       cookie: { name: "shop", persistent: true },
       idleTimeout: "1h",
       absoluteTimeout: "24h",

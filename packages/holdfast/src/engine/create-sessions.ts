@@ -1,19 +1,31 @@
-import { inspect } from "node:util";
-import { type Duration, milliseconds } from "../duration.js";
+import { type Duration, LONGEST_TIMER, milliseconds } from "../duration.js";
 import { ConfigurationError } from "../errors.js";
+import { shown } from "../shown.js";
 import type { Store } from "../stores/contract.js";
-import { type CookieOptions, createCookiePolicy } from "../token/cookie.js";
+import type { CookieStore } from "../stores/cookie.js";
+import { type CookieOptions, createCookiePolicy, type SessionCookie } from "../token/cookie.js";
 import { createKeyring } from "../token/keyring.js";
 import type { Secret } from "../token/secret.js";
 import { inProduction } from "../warn.js";
 import { type Codec, isPlainObject, jsonCodec } from "./codec.js";
+import { type CookieHeld, payloadRoom, RequestStore } from "./cookie-held.js";
+import { Endings } from "./endings.js";
+import type { Engine } from "./engine.js";
 import { EventBus } from "./events.js";
 import { Lanes } from "./lanes.js";
 import type { MergeStrategies, MergeStrategy } from "./merge.js";
 import { proxyTrust, type TrustProxy } from "./request.js";
+import { Revocations } from "./revocations.js";
 import type { DefaultData } from "./session.js";
-import { Sessions } from "./sessions.js";
+import { CookieSessions, RevocableCookieSessions, Sessions } from "./sessions.js";
 import { StoreClient } from "./store-client.js";
+import {
+  cookiesTransport,
+  cookieTransport,
+  roomInCookies,
+  type TransportOption,
+  transportChoice,
+} from "./transport.js";
 
 /** The settings of `createSessions`. Durations are milliseconds, or text like "30m" and "12h". */
 export interface SessionsOptions<Data extends object> {
@@ -26,6 +38,11 @@ export interface SessionsOptions<Data extends object> {
   /** Where sessions are kept: `sqliteStore({ path })`, `memoryStore()`, … */
   store: Store;
   cookie?: CookieOptions;
+  /**
+   * Where the signed token travels: in a cookie, or, for native apps, in `Authorization: Bearer`, with each new token in
+   * the response header `Session-Token`. A function decides for each request. Never both for one. Default: "cookie".
+   */
+  transport?: TransportOption;
   /** A session ends when its user has done nothing for so long (OWASP: idle timeout). Default: "30m". */
   idleTimeout?: Duration;
   /** A session ends so long after it began or its user logged in, whatever they do (OWASP: absolute timeout). Default: "12h". */
@@ -67,6 +84,15 @@ export interface SessionsOptions<Data extends object> {
   clock?: () => number;
 }
 
+/** The settings of `createSessions` for sessions that live in their cookie. What needs a server's memory is not among them. */
+export interface CookieSessionsOptions<Data extends object, Revocable extends boolean = boolean>
+  extends Omit<SessionsOptions<Data>, "store" | (typeof NEEDS_SERVER)[number]> {
+  store: CookieStore<Revocable>;
+}
+
+/** Settings that only mean something where a server keeps the sessions. */
+const NEEDS_SERVER = ["renewAfter", "maxSessionsPerUser", "maxPayloadBytes", "transport"] as const;
+
 /** Makes the data of each new session: needed where the type of the data has keys that are not optional. */
 export type InitialData<Data extends object> =
   Partial<Data> extends Data ? { initial?: () => Data } : { initial: () => Data };
@@ -76,14 +102,24 @@ export type InitialData<Data extends object> =
  * @throws ConfigurationError that names the option.
  */
 export function createSessions<Data extends object = DefaultData>(
+  options: CookieSessionsOptions<Data, true> & InitialData<Data>,
+): RevocableCookieSessions<Data>;
+export function createSessions<Data extends object = DefaultData>(
+  options: CookieSessionsOptions<Data, false> & InitialData<Data>,
+): CookieSessions<Data>;
+export function createSessions<Data extends object = DefaultData>(
   options: SessionsOptions<Data> & InitialData<Data>,
-): Sessions<Data> {
+): Sessions<Data>;
+export function createSessions<Data extends object = DefaultData>(
+  options: (SessionsOptions<Data> | CookieSessionsOptions<Data>) & InitialData<Data>,
+): Sessions<Data> | CookieSessions<Data> | RevocableCookieSessions<Data> {
   const production = inProduction();
   if (typeof options !== "object" || options === null)
     throw new ConfigurationError("options", "expected an object");
   rejectUnknown(options);
   const { store, codec = jsonCodec, clock = Date.now, initial = () => ({}), merge = {} } = options;
-  assertStore(store);
+  if (isCookieStore(store)) rejectServerOnly(options);
+  else assertStore(store);
   assertCodec(codec);
   if (typeof clock !== "function")
     throw new ConfigurationError("clock", "expected a function that gives milliseconds");
@@ -102,43 +138,91 @@ export function createSessions<Data extends object = DefaultData>(
   if (touchInterval >= idleTimeout)
     throw new ConfigurationError("touchInterval", "must be shorter than idleTimeout");
   const storeTimeout = milliseconds("storeTimeout", options.storeTimeout ?? "5s", 1, LONGEST_TIMER);
-  const { renewAfter = "1h", sweepInterval = "5m" } = options;
+  const { sweepInterval: interval = "5m" } = options;
+  const sweepInterval =
+    interval === false ? undefined : milliseconds("sweepInterval", interval, 1000, LONGEST_TIMER);
 
   const events = new EventBus();
-  return new Sessions<Data>(
-    {
-      store: new StoreClient(store, storeTimeout, now, events),
-      keyring: createKeyring(options.secrets ?? [], production),
-      cookies: createCookiePolicy(options.cookie),
-      codec,
-      events,
-      lanes: new Lanes(storeTimeout),
-      clock: now,
-      trustsProxy: proxyTrust(options.trustProxy ?? false),
-      production,
-      idleTimeout,
-      absoluteTimeout,
-      renewAfter: renewAfter === false ? undefined : milliseconds("renewAfter", renewAfter, 1000),
-      grace: milliseconds("grace", options.grace ?? "30s", 0),
-      touchInterval,
-      maxPayloadBytes: wholeNumber("maxPayloadBytes", options.maxPayloadBytes ?? 64 * 1024, 1024),
-      maxSessionsPerUser: wholeNumber("maxSessionsPerUser", options.maxSessionsPerUser ?? 100, 1),
-      mergeStrategies: checkedStrategies(merge),
-      initialText: initialText(codec, initial),
-      rememberIp: flag("rememberIp", options.rememberIp ?? false),
-      cacheControl: checkedCacheControl(options.cacheControl ?? "no-store"),
-    },
-    sweepInterval === false ? undefined : milliseconds("sweepInterval", sweepInterval, 1000, LONGEST_TIMER),
-  );
+  const cookies = createCookiePolicy(options.cookie);
+  const shared = {
+    keyring: createKeyring(options.secrets ?? [], production),
+    persistent: cookies.persistent,
+    codec,
+    events,
+    lanes: new Lanes(storeTimeout),
+    endings: new Endings(events),
+    clock: now,
+    trustsProxy: proxyTrust(options.trustProxy ?? false),
+    production,
+    idleTimeout,
+    absoluteTimeout,
+    grace: milliseconds("grace", options.grace ?? "30s", 0),
+    touchInterval,
+    mergeStrategies: checkedStrategies(merge),
+    initialText: initialText(codec, initial),
+    rememberIp: flag("rememberIp", options.rememberIp ?? false),
+    cacheControl: checkedCacheControl(options.cacheControl ?? "no-store"),
+  };
+  const guarded = (unguarded: Store) => new StoreClient(unguarded, storeTimeout, now, events);
+
+  if (isCookieStore(store)) {
+    const { maxCookies, revocations } = store;
+    const list = revocations && guarded(revocations);
+    const cookieHeld: CookieHeld = {
+      sealer: shared.keyring.sealer("cookie"),
+      revocations: list && new Revocations(list, absoluteTimeout, now),
+    };
+    const inCookies = (cookie: SessionCookie) => cookiesTransport(cookie, maxCookies);
+    const engine: Engine = {
+      ...shared,
+      store: list ?? new RequestStore(cookieHeld),
+      cookieHeld,
+      transportFor: transportChoice("cookie", cookies, inCookies, shared.trustsProxy, production),
+      renewAfter: undefined,
+      maxPayloadBytes: payloadRoom(roomInCookies(cookies.overHttps, maxCookies)),
+      maxSessionsPerUser: Number.POSITIVE_INFINITY,
+    };
+    if (revocations === undefined) return new CookieSessions<Data>(engine, undefined);
+    return new RevocableCookieSessions<Data>(engine, sweepInterval);
+  }
+
+  const {
+    renewAfter = "1h",
+    transport = "cookie",
+    maxPayloadBytes = 64 * 1024,
+    maxSessionsPerUser = 100,
+  } = options as SessionsOptions<Data>;
+  const engine: Engine = {
+    ...shared,
+    store: guarded(store),
+    cookieHeld: undefined,
+    transportFor: transportChoice(transport, cookies, cookieTransport, shared.trustsProxy, production),
+    renewAfter: renewAfter === false ? undefined : milliseconds("renewAfter", renewAfter, 1000),
+    maxPayloadBytes: wholeNumber("maxPayloadBytes", maxPayloadBytes, 1024),
+    maxSessionsPerUser: wholeNumber("maxSessionsPerUser", maxSessionsPerUser, 1),
+  };
+  return new Sessions<Data>(engine, sweepInterval);
 }
 
-/** Timers of 24.9 days and more fire at once, and sweeps vary by a quarter. */
-const LONGEST_TIMER = 14 * 86_400_000;
+function isCookieStore(store: Store | CookieStore): store is CookieStore {
+  return (store as { maxCookies?: unknown } | undefined)?.maxCookies !== undefined;
+}
+
+function rejectServerOnly(options: object): void {
+  for (const name of NEEDS_SERVER) {
+    if (Object.hasOwn(options, name))
+      throw new ConfigurationError(
+        name,
+        "means nothing for sessions that live in their cookie: leave it out",
+      );
+  }
+}
 
 const OPTION_NAMES: Record<keyof (SessionsOptions<object> & InitialData<object>), true> = {
   secrets: true,
   store: true,
   cookie: true,
+  transport: true,
   idleTimeout: true,
   absoluteTimeout: true,
   renewAfter: true,
@@ -229,7 +313,7 @@ function checkedCacheControl(option: "no-store" | "unless-set" | "off") {
 
 function flag(option: string, value: boolean): boolean {
   if (typeof value === "boolean") return value;
-  throw new ConfigurationError(option, `expected true or false, got ${inspect(value)}`);
+  throw new ConfigurationError(option, `expected true or false, got ${shown(value)}`);
 }
 
 function wholeNumber(option: string, value: number, least: number): number {

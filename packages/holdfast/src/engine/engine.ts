@@ -1,19 +1,28 @@
-import type { CookiePolicy } from "../token/cookie.js";
 import type { Keyring } from "../token/keyring.js";
 import type { Codec } from "./codec.js";
+import type { CookieHeld } from "./cookie-held.js";
+import type { Endings } from "./endings.js";
 import type { EventBus } from "./events.js";
 import type { Lanes } from "./lanes.js";
 import type { MergeStrategy } from "./merge.js";
-import type { StoreClient } from "./store-client.js";
+import type { SessionRequest } from "./request.js";
+import type { EngineStore } from "./store-client.js";
+import type { Transport } from "./transport.js";
 
 /** The checked settings and the parts that every request shares. All times in milliseconds. */
 export interface Engine {
-  readonly store: StoreClient;
+  readonly store: EngineStore;
+  /** Where sessions live in their cookie; else undefined. */
+  readonly cookieHeld: CookieHeld | undefined;
   readonly keyring: Keyring;
-  readonly cookies: CookiePolicy;
+  /** How the session of a request travels. */
+  readonly transportFor: (request: SessionRequest) => Transport;
+  /** Whether cookies outlive the browser. */
+  readonly persistent: boolean;
   readonly codec: Codec;
   readonly events: EventBus;
   readonly lanes: Lanes;
+  readonly endings: Endings;
   readonly clock: () => number;
   readonly trustsProxy: (remoteAddress: string | undefined) => boolean;
   readonly production: boolean;

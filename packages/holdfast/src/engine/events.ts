@@ -1,5 +1,5 @@
-import { inspect } from "node:util";
 import type { StoreError } from "../errors.js";
+import { shown } from "../shown.js";
 import { warn } from "../warn.js";
 
 /** Why a cookie was not taken for a session. */
@@ -39,8 +39,16 @@ export interface SessionEvents {
   login: { at: Date; sessionId: string; userId: string };
   /** `logout` or `destroy` ended a session. */
   logout: { at: Date; sessionId: string; userId: string | undefined };
-  /** A session was ended from outside: by `ofUser(…).revoke`, `revokeAll`, or the limit of sessions for each user. */
-  revoked: { at: Date; sessionId: string; userId: string; by: "revoke" | "revokeAll" | "limit" };
+  /**
+   * A session was ended from outside: by `ofUser(…).revoke`, `revokeAll`, or the limit of sessions for each user.
+   * `sessionId` is undefined where `revokeAll` has ended sessions that live in cookies, which nobody can list.
+   */
+  revoked: {
+    at: Date;
+    sessionId: string | undefined;
+    userId: string;
+    by: "revoke" | "revokeAll" | "limit";
+  };
   /** A request came for a session past a deadline. */
   expired: { at: Date; sessionId: string; userId: string | undefined; timeout: "idle" | "absolute" };
   /** Another request wrote to the session first; the changes are merged and written again. */
@@ -98,6 +106,6 @@ export class EventBus {
 }
 
 function reportFailure(name: SessionEventName, error: unknown): void {
-  const what = error instanceof Error ? String(error) : inspect(error, { depth: 0 });
+  const what = error instanceof Error ? String(error) : shown(error);
   warn("HOLDFAST_LISTENER", `a listener of the event "${name}" threw: ${what}`);
 }

@@ -1,36 +1,78 @@
+import { SessionNotOpenError } from "../errors.js";
 import type { Awaitable } from "../stores/contract.js";
-import type { ActiveSession } from "./active-session.js";
-import { commit, headersFor, reportLateChanges } from "./commit.js";
+import { ActiveSession } from "./active-session.js";
+import { commit, reportLateChanges } from "./commit.js";
+import type { Engine } from "./engine.js";
+import { writeSessionHeaders } from "./headers.js";
+import { openSession } from "./open.js";
+import type { SessionRequest } from "./request.js";
 import { type DefaultData, Session } from "./session.js";
-
-/** The response's headers as an adapter lets the engine see them. Names are case-insensitive. */
-export interface ResponseHeaders {
-  get(name: string): string | undefined;
-  set(name: string, value: string): void;
-  append(name: string, value: string): void;
-}
+import type { ResponseHeaders } from "./transport.js";
 
 /**
- * One request and its response, from a session's point of view. An adapter opens one, exposes `session`, waits for
+ * One request and its response, from a session's point of view. An adapter makes one, exposes `session`, waits for
  * `commit` before the response's headers leave, and hands `writeHeaders` the response.
  */
 export class Exchange<Data extends object = DefaultData> {
-  readonly #active: ActiveSession;
+  readonly #engine: Engine;
+  readonly #request: SessionRequest;
+  #opening: Promise<void> | undefined;
+  #active: ActiveSession | undefined;
   #session: Session<Data> | undefined;
+  #headersSent = false;
 
   /** @internal */
-  constructor(active: ActiveSession) {
-    this.#active = active;
+  constructor(engine: Engine, request: SessionRequest) {
+    this.#engine = engine;
+    this.#request = request;
   }
 
+  /**
+   * Finds the session of the request, with one call to the store where a cookie came that verifies. Only the first call
+   * does anything.
+   * @throws StoreError when the store fails: the request must not be answered as if nobody were logged in.
+   */
+  open(): Awaitable<void> {
+    if (this.#active !== undefined || this.#opening !== undefined) return this.#opening;
+    const found = openSession(this.#engine, this.#request);
+    if (found instanceof ActiveSession) return this.#opened(found);
+    this.#opening = found.then((active) => this.#opened(active));
+    return this.#opening;
+  }
+
+  #opened(active: ActiveSession): void {
+    this.#active = active;
+    active.headersSent = this.#headersSent;
+  }
+
+  /** `open` and then `session`, as frameworks offer it to the handlers of a lazy request. */
+  async openSession(): Promise<Session<Data>> {
+    await this.open();
+    return this.session;
+  }
+
+  /** @throws SessionNotOpenError before `open` has found it. */
   get session(): Session<Data> {
+    if (this.#active === undefined) throw new SessionNotOpenError();
     this.#session ??= new Session<Data>(this.#active);
     return this.#session;
   }
 
   /** Stores what changed. Call once; answers at once where nothing has to wait. @throws HoldfastError */
   commit(): Awaitable<void> {
-    return commit(this.#active);
+    if (this.#active !== undefined) return commit(this.#active);
+    if (this.#opening !== undefined) return this.#opening.then(() => commit(this.#active!));
+    this.#headersSent = true;
+  }
+
+  /**
+   * Says that no response will carry a cookie, as with a WebSocket: what is stored already can be changed, and what needs a
+   * new token throws `HeadersSentError`.
+   */
+  withoutResponse(): this {
+    this.#headersSent = true;
+    if (this.#active !== undefined) this.#active.headersSent = true;
+    return this;
   }
 
   /**
@@ -38,33 +80,11 @@ export class Exchange<Data extends object = DefaultData> {
    * failed as well, for a login or a logout before it holds.
    */
   writeHeaders(headers: ResponseHeaders): void {
-    const { setCookie, clearSiteData } = headersFor(this.#active);
-    if (setCookie !== undefined) {
-      headers.append("Set-Cookie", setCookie);
-      this.#preventCaching(headers);
-    }
-    if (clearSiteData !== undefined) headers.set("Clear-Site-Data", clearSiteData);
-    if (this.#session !== undefined) varyByCookie(headers);
-  }
-
-  /** A shared cache must not hand one browser's session cookie to another (RFC 9111 5.2.2, OWASP: web content caching). */
-  #preventCaching(headers: ResponseHeaders): void {
-    const { cacheControl } = this.#active.engine;
-    if (cacheControl === "off") return;
-    const current = headers.get("Cache-Control");
-    if (current !== undefined && (cacheControl === "unless-set" || /\b(?:private|no-store)\b/i.test(current)))
-      return;
-    headers.set("Cache-Control", "no-store");
+    if (this.#active !== undefined) writeSessionHeaders(this.#active, headers, this.#session !== undefined);
   }
 
   /** Reports changes that came too late to be stored. An adapter calls it when the response has ended. */
   reportLateChanges(): void {
-    if (this.#session !== undefined) reportLateChanges(this.#active);
+    if (this.#session !== undefined && this.#active !== undefined) reportLateChanges(this.#active);
   }
-}
-
-function varyByCookie(headers: ResponseHeaders): void {
-  const vary = headers.get("Vary");
-  if (vary === undefined || vary === "") headers.set("Vary", "Cookie");
-  else if (vary !== "*" && !/(?:^|,)\s*cookie\s*(?:,|$)/i.test(vary)) headers.set("Vary", `${vary}, Cookie`);
 }

@@ -1,5 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { jsonCodec } from "./codec.js";
 import { type MergeStrategy, mergeData, replaceContents } from "./merge.js";
 
 type PlainObject = Record<string, unknown>;
@@ -7,7 +8,7 @@ type Strategies = Record<string, MergeStrategy | undefined>;
 
 /** Merges what can't be changed: frozen all through, so that a merge that writes to an argument throws. */
 function merge(base: PlainObject, mine: PlainObject, theirs: PlainObject, strategies: Strategies = {}) {
-  return mergeData(deepFreeze(base), deepFreeze(mine), deepFreeze(theirs), deepFreeze(strategies));
+  return mergeData(deepFreeze(base), deepFreeze(mine), deepFreeze(theirs), deepFreeze(strategies), jsonCodec);
 }
 
 function deepFreeze<T>(value: T): T {

@@ -1,5 +1,4 @@
-import { inspect, isDeepStrictEqual } from "node:util";
-import { isPlainObject } from "./codec.js";
+import { type Codec, isPlainObject } from "./codec.js";
 
 /**
  * What happens to a top-level key that two requests changed at the same time:
@@ -20,21 +19,41 @@ type PlainObject = Record<string, unknown>;
 /**
  * Merges two changes of one object, three ways: a key that only one side changed takes that side's value; plain objects
  * that both changed merge key by key; anything else that both changed takes `mine`, the later write, or the strategy
- * declared for that top-level key. Changes none of its arguments.
+ * declared for that top-level key. Values are the same where the codec writes them alike. Changes none of its arguments.
  */
 export function mergeData(
   base: PlainObject,
   mine: PlainObject,
   theirs: PlainObject,
   strategies: Readonly<Record<string, MergeStrategy | undefined>>,
+  codec: Codec,
 ): PlainObject {
-  return mergeObjects(base, mine, theirs, (key, before, ours, other) => {
+  const textOf = (value: unknown) => codec.encode({ value: withSortedKeys(value) });
+  const mergeValues = (base: unknown, mine: unknown, theirs: unknown): unknown => {
+    if (!isPlainObject(mine) || !isPlainObject(theirs)) return mine;
+    return mergeObjects(isPlainObject(base) ? base : {}, mine, theirs, textOf, (_key, ...values) =>
+      mergeValues(...values),
+    );
+  };
+  return mergeObjects(base, mine, theirs, textOf, (key, ...values) => {
     const strategy = Object.hasOwn(strategies, key) ? strategies[key] : undefined;
-    return strategy === undefined
-      ? mergeValues(before, ours, other)
-      : applyStrategy(strategy, before, ours, other);
+    if (typeof strategy === "function") return strategy(...values);
+    if (strategy === "counter") return mergeCounters(...values);
+    if (strategy === "append") return mergeLists(...values, textOf);
+    return mergeValues(...values);
   });
 }
+
+/** The order of keys makes no difference between objects. */
+function withSortedKeys(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(withSortedKeys);
+  if (!isPlainObject(value)) return value;
+  const sorted: PlainObject = {};
+  for (const key of Object.keys(value).sort()) setOwn(sorted, key, withSortedKeys(value[key]));
+  return sorted;
+}
+
+type TextOf = (value: unknown) => string;
 
 type MergeBothChanged = (key: string, base: unknown, mine: unknown, theirs: unknown) => unknown;
 
@@ -42,6 +61,7 @@ function mergeObjects(
   base: PlainObject,
   mine: PlainObject,
   theirs: PlainObject,
+  textOf: TextOf,
   both: MergeBothChanged,
 ): PlainObject {
   const merged: PlainObject = {};
@@ -50,26 +70,14 @@ function mergeObjects(
     const before = own(base, key);
     const ours = own(mine, key);
     const other = own(theirs, key);
+    const textBefore = textOf(before);
     let value: unknown;
-    if (isDeepStrictEqual(ours, before)) value = other;
-    else if (isDeepStrictEqual(other, before)) value = ours;
+    if (textOf(ours) === textBefore) value = other;
+    else if (textOf(other) === textBefore) value = ours;
     else value = both(key, before, ours, other);
     if (value !== undefined) setOwn(merged, key, value);
   }
   return merged;
-}
-
-function mergeValues(base: unknown, mine: unknown, theirs: unknown): unknown {
-  if (!isPlainObject(mine) || !isPlainObject(theirs)) return mine;
-  return mergeObjects(isPlainObject(base) ? base : {}, mine, theirs, (_key, before, ours, other) =>
-    mergeValues(before, ours, other),
-  );
-}
-
-function applyStrategy(strategy: MergeStrategy, base: unknown, mine: unknown, theirs: unknown): unknown {
-  if (typeof strategy === "function") return strategy(base, mine, theirs);
-  if (strategy === "counter") return mergeCounters(base, mine, theirs);
-  return mergeLists(base, mine, theirs);
 }
 
 /** A counter that was deleted starts anew: what the other side counted since is kept, the sum before is not. */
@@ -81,36 +89,27 @@ function mergeCounters(base: unknown, mine: unknown, theirs: unknown): unknown {
 }
 
 /** A list that was deleted is a list with everything removed: what the other side added is kept, the rest is not. */
-function mergeLists(base: unknown, mine: unknown, theirs: unknown): unknown {
+function mergeLists(base: unknown, mine: unknown, theirs: unknown, textOf: TextOf): unknown {
   const ours = mine === undefined ? [] : mine;
   const other = theirs === undefined ? [] : theirs;
   if (!Array.isArray(ours) || !Array.isArray(other)) return mine;
   const before = Array.isArray(base) ? base : [];
-  const merged = [...without(other, without(before, ours)), ...without(ours, before)];
+  const removed = without(before, ours, textOf);
+  const merged = [...without(other, removed, textOf), ...without(ours, before, textOf)];
   const deleted = mine === undefined || theirs === undefined;
   return deleted && merged.length === 0 ? undefined : merged;
 }
 
 /** The list without one occurrence of each of `items`. */
-function without(list: readonly unknown[], items: readonly unknown[]): unknown[] {
+function without(list: readonly unknown[], items: readonly unknown[], textOf: TextOf): unknown[] {
+  // By text, so that long lists compare in linear time.
   const left = new Map<string, number>();
-  for (const item of items) left.set(identityOf(item), (left.get(identityOf(item)) ?? 0) + 1);
+  for (const text of items.map(textOf)) left.set(text, (left.get(text) ?? 0) + 1);
   return list.filter((entry) => {
-    const identity = identityOf(entry);
-    const count = left.get(identity) ?? 0;
-    if (count > 0) left.set(identity, count - 1);
+    const text = textOf(entry);
+    const count = left.get(text) ?? 0;
+    if (count > 0) left.set(text, count - 1);
     return count === 0;
-  });
-}
-
-/** The same text for values that are deeply equal, whatever codec they come from, so that long lists compare in linear time. */
-function identityOf(value: unknown): string {
-  return inspect(value, {
-    depth: null,
-    maxArrayLength: null,
-    maxStringLength: null,
-    breakLength: Infinity,
-    sorted: true,
   });
 }
 

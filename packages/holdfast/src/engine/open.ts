@@ -1,14 +1,13 @@
 import type { Awaitable, StoreRecord } from "../stores/contract.js";
-import { cookieValues, type SessionCookie } from "../token/cookie.js";
+import type { Verification } from "../token/keyring.js";
 import { sessionIdOf } from "../token/token.js";
 import { ActiveSession, type TokenStanding } from "./active-session.js";
+import { RequestStore } from "./cookie-held.js";
 import type { Engine } from "./engine.js";
 import type { CookieRejection } from "./events.js";
 import { contentsOf, type Destination, follow, isExpired, type LiveSession } from "./follow.js";
-import { cookieFor, type SessionRequest } from "./request.js";
-
-/** Cookies of our name that are looked at; browsers send one, cookie tossing a few. */
-const MAX_COOKIES = 4;
+import type { SessionRequest } from "./request.js";
+import { MAX_VALUES, type Transport } from "./transport.js";
 
 interface Candidate {
   readonly token: string;
@@ -21,26 +20,45 @@ interface Candidate {
  * never throws for it; only a store that fails does. A cookie that doesn't verify costs no store call.
  */
 export function openSession(engine: Engine, request: SessionRequest): Awaitable<ActiveSession> {
-  const cookie = cookieFor(engine.cookies, request, engine.trustsProxy, engine.production);
-  const candidates = verifiedCandidates(engine, request, cookie);
+  const transport = engine.transportFor(request);
+  if (engine.cookieHeld === undefined) {
+    const candidates = verifiedCandidates(engine, transport.values(request), engine.keyring.verify);
+    return openCandidates(engine, request, transport, candidates);
+  }
+  const store = new RequestStore(engine.cookieHeld);
+  const take = (value: string) => store.take(value, transport);
+  const candidates = verifiedCandidates(engine, transport.values(request), take);
+  return openCandidates({ ...engine, store }, request, transport, candidates);
+}
+
+function openCandidates(
+  engine: Engine,
+  request: SessionRequest,
+  transport: Transport,
+  candidates: readonly Candidate[],
+): Awaitable<ActiveSession> {
   const [candidate] = candidates;
-  if (candidate === undefined) return new ActiveSession(engine, request, cookie, "none");
-  if (candidates.length > 1) return openAmbiguous(engine, request, cookie, candidates);
+  if (candidate === undefined) return new ActiveSession(engine, request, transport, "none");
+  if (candidates.length > 1) return openAmbiguous(engine, request, transport, candidates);
 
   const loaded = engine.store.load(candidate.id);
-  const open = (record: StoreRecord | undefined) => openCandidate(engine, request, cookie, candidate, record);
+  const open = (record: StoreRecord | undefined) =>
+    openCandidate(engine, request, transport, candidate, record);
   return loaded instanceof Promise ? loaded.then(open) : open(loaded);
 }
 
-function verifiedCandidates(engine: Engine, request: SessionRequest, cookie: SessionCookie): Candidate[] {
-  const values = cookieValues(request.header("cookie"), cookie.name, MAX_COOKIES);
-  if (values.length > MAX_COOKIES) {
+function verifiedCandidates(
+  engine: Engine,
+  values: readonly string[],
+  verify: (value: string) => Verification,
+): Candidate[] {
+  if (values.length > MAX_VALUES) {
     reject(engine, "too-many");
     return [];
   }
   const candidates: Candidate[] = [];
   for (const value of values) {
-    const verification = engine.keyring.verify(value);
+    const verification = verify(value);
     if ("refused" in verification) {
       reject(engine, verification.refused);
     } else if (!candidates.some(({ token }) => token === verification.token)) {
@@ -53,17 +71,18 @@ function verifiedCandidates(engine: Engine, request: SessionRequest, cookie: Ses
 function openCandidate(
   engine: Engine,
   request: SessionRequest,
-  cookie: SessionCookie,
+  transport: Transport,
   candidate: Candidate,
   record: StoreRecord | undefined,
 ): Awaitable<ActiveSession> {
-  const active = new ActiveSession(engine, request, cookie, "none");
+  const active = new ActiveSession(engine, request, transport, "none");
   // The usual case takes no promise: a record that is a living session.
   if (record !== undefined && !isExpired(record, engine.clock())) {
     const contents = contentsOf(engine, record);
     if ("meta" in contents) {
       active.standing = candidate.signedByOlderKey ? "signed-by-older-key" : "current";
       active.adopt(candidate.id, candidate.token, { record, ...contents });
+      active.received = record;
       return active;
     }
   }
@@ -132,18 +151,18 @@ function standingOf(
 async function openAmbiguous(
   engine: Engine,
   request: SessionRequest,
-  cookie: SessionCookie,
+  transport: Transport,
   candidates: readonly Candidate[],
 ): Promise<ActiveSession> {
   const opened: ActiveSession[] = [];
   for (const candidate of candidates) {
     const record = await engine.store.load(candidate.id);
-    const active = await openCandidate(engine, request, cookie, candidate, record);
+    const active = await openCandidate(engine, request, transport, candidate, record);
     if (active.record !== undefined) opened.push(active);
   }
   if (opened.length === 1) return opened[0]!;
   if (opened.length > 1) reject(engine, "ambiguous");
-  return new ActiveSession(engine, request, cookie, "none");
+  return new ActiveSession(engine, request, transport, "none");
 }
 
 function reject(engine: Engine, reason: CookieRejection, sessionId?: string): void {

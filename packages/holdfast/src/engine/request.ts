@@ -1,6 +1,6 @@
-import { BlockList, isIP } from "node:net";
-import { inspect } from "node:util";
+import type { BlockList } from "node:net";
 import { ConfigurationError } from "../errors.js";
+import { shown } from "../shown.js";
 import type { CookiePolicy, SessionCookie } from "../token/cookie.js";
 
 /** What the engine asks of a request. An adapter hands one over for each request; reading is lazy. */
@@ -29,27 +29,25 @@ export function proxyTrust(option: TrustProxy): (remoteAddress: string | undefin
       "expected a boolean, a list of addresses or CIDR blocks, or a function",
     );
   }
+  // Not imported: runtimes that have no node:net can do all the rest.
+  const { BlockList, isIP } = process.getBuiltinModule("node:net");
   const trusted = new BlockList();
-  for (const entry of option as readonly string[]) addTrusted(trusted, entry);
+  for (const entry of option as readonly string[]) addTrusted(trusted, entry, isIP);
   return (remoteAddress = "") => {
     const family = isIP(remoteAddress);
     return family !== 0 && trusted.check(remoteAddress, family === 6 ? "ipv6" : "ipv4");
   };
 }
 
-function addTrusted(trusted: BlockList, entry: string): void {
+function addTrusted(trusted: BlockList, entry: string, isIP: (address: string) => number): void {
   const [, address = "", bits] = (typeof entry === "string" && /^([^/]+)(?:\/(\d+))?$/.exec(entry)) || [];
   const family = isIP(address) === 6 ? "ipv6" : "ipv4";
   try {
     if (bits === undefined) trusted.addAddress(address, family);
     else trusted.addSubnet(address, Number(bits), family);
   } catch {
-    throw new ConfigurationError("trustProxy", `${quoted(entry)} is no IP address and no CIDR block`);
+    throw new ConfigurationError("trustProxy", `${shown(entry)} is no IP address and no CIDR block`);
   }
-}
-
-function quoted(value: unknown): string {
-  return typeof value === "string" ? JSON.stringify(value) : inspect(value);
 }
 
 /** Whether the browser's connection is HTTPS, as far as this server may believe. */

@@ -61,6 +61,7 @@ export async function renew(active: ActiveSession): Promise<void> {
 /** Ends the session. The request goes on with a new, empty one. */
 export async function end(active: ActiveSession, ended: "logout" | "destroyed"): Promise<void> {
   const { record, userId } = active;
+  if (active.engine.cookieHeld?.revocations === undefined) active.assertStorable("Ending the session");
   if (record !== undefined) {
     const sessionId = await endStored(active.engine, active.id, record, { ended });
     active.engine.events.emit("logout", { at: new Date(active.engine.clock()), sessionId, userId });

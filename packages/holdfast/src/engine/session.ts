@@ -1,8 +1,10 @@
+import { LONGEST_TIMER, milliseconds } from "../duration.js";
 import { InvalidArgumentError, SessionGoneError } from "../errors.js";
 import type { ActiveSession } from "./active-session.js";
 import type { ClientDescription } from "./client.js";
 import { jsonCodec } from "./codec.js";
 import { touch } from "./commit.js";
+import type { OnEndOptions, SessionEndListener } from "./endings.js";
 import { find } from "./follow.js";
 import { end, login, rotate } from "./rotation.js";
 import { enforceLimit, lastSeen } from "./user-sessions.js";
@@ -172,6 +174,18 @@ export class Session<Data extends object = DefaultData> {
    */
   ignoreActivity(): void {
     this.#active.countsAsActivity = false;
+  }
+
+  /**
+   * Calls `listener` once, when this session has ended: logged out, revoked, rotated or expired. For what outlives the
+   * request, as a WebSocket or a stream of events, so that it closes. The returned function ends the wait: call it when the
+   * socket closes. A session that is not stored can't end.
+   */
+  onEnd(listener: SessionEndListener, options: OnEndOptions = {}): () => void {
+    if (typeof listener !== "function") throw new InvalidArgumentError("session.onEnd() takes a function.");
+    const { engine, record, id } = this.#active;
+    const every = milliseconds("every", options.every ?? "10s", 100, LONGEST_TIMER);
+    return record === undefined ? () => {} : engine.endings.watch(engine, id, every, listener);
   }
 
   /** Reads the session anew and drops the changes that are not stored. @throws SessionGoneError when it has ended. */

@@ -1,16 +1,21 @@
 import type { Awaitable } from "../stores/contract.js";
 import { warn } from "../warn.js";
-import { ActiveSession } from "./active-session.js";
 import type { Engine } from "./engine.js";
 import type { SessionEventListener, SessionEventName } from "./events.js";
 import { Exchange } from "./exchange.js";
-import { openSession } from "./open.js";
 import type { SessionRequest } from "./request.js";
+import { RevocableUser } from "./revocable-user.js";
 import type { DefaultData } from "./session.js";
 import { UserSessions } from "./user-sessions.js";
 
-/** What `createSessions` gives: hand it to a framework's adapter. */
-export class Sessions<Data extends object = DefaultData> {
+/** What an adapter needs of the sessions. */
+export interface SessionSource<Data extends object = DefaultData> {
+  open(request: SessionRequest): Awaitable<Exchange<Data>>;
+  defer(request: SessionRequest): Exchange<Data>;
+}
+
+/** What all sessions offer, wherever they are kept. */
+export abstract class BaseSessions<Data extends object> implements SessionSource<Data> {
   readonly #engine: Engine;
   #sweepTimer: NodeJS.Timeout | undefined;
   #closed = false;
@@ -26,14 +31,14 @@ export class Sessions<Data extends object = DefaultData> {
    * @throws StoreError when the store fails: the request must not be answered as if nobody were logged in.
    */
   open(request: SessionRequest): Awaitable<Exchange<Data>> {
-    const active = openSession(this.#engine, request);
-    if (active instanceof ActiveSession) return new Exchange<Data>(active);
-    return active.then((opened) => new Exchange<Data>(opened));
+    const exchange = this.defer(request);
+    const opened = exchange.open();
+    return opened instanceof Promise ? opened.then(() => exchange) : exchange;
   }
 
-  /** One user's sessions on all devices: list, revoke. */
-  ofUser(userId: string): UserSessions {
-    return new UserSessions(this.#engine, userId);
+  /** The same without asking the store yet: `exchange.open()` does, when the session is first needed. */
+  defer(request: SessionRequest): Exchange<Data> {
+    return new Exchange<Data>(this.#engine, request);
   }
 
   /** Listens to what happens to sessions. No event holds a token, a secret or session data. */
@@ -57,7 +62,7 @@ export class Sessions<Data extends object = DefaultData> {
     if (this.#closed) return;
     this.#closed = true;
     clearTimeout(this.#sweepTimer);
-    await this.#engine.store.store.close();
+    await this.#engine.store.close();
   }
 
   /** Sweeps at intervals that vary at random, so that several processes on one store don't sweep at once. */
@@ -70,6 +75,41 @@ export class Sessions<Data extends object = DefaultData> {
       },
       interval * (0.75 + Math.random() / 2),
     );
-    this.#sweepTimer.unref();
+    this.#sweepTimer.unref?.();
+  }
+}
+
+/** What `createSessions` gives: hand it to a framework's adapter. */
+export class Sessions<Data extends object = DefaultData> extends BaseSessions<Data> {
+  readonly #engine: Engine;
+
+  /** @internal */
+  constructor(engine: Engine, sweepInterval: number | undefined) {
+    super(engine, sweepInterval);
+    this.#engine = engine;
+  }
+
+  /** One user's sessions on all devices: list, revoke. */
+  ofUser(userId: string): UserSessions {
+    return new UserSessions(this.#engine, userId);
+  }
+}
+
+/** What `createSessions` gives with a `cookieStore()`: no server can list or end what only browsers hold. */
+export class CookieSessions<Data extends object = DefaultData> extends BaseSessions<Data> {}
+
+/** What `createSessions` gives with a `cookieStore({ revocations })`. */
+export class RevocableCookieSessions<Data extends object = DefaultData> extends BaseSessions<Data> {
+  readonly #engine: Engine;
+
+  /** @internal */
+  constructor(engine: Engine, sweepInterval: number | undefined) {
+    super(engine, sweepInterval);
+    this.#engine = engine;
+  }
+
+  /** One user's sessions on all devices: revoke. */
+  ofUser(userId: string): RevocableUser {
+    return new RevocableUser(this.#engine, userId);
   }
 }

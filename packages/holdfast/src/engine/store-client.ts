@@ -1,4 +1,3 @@
-import { setTimeout as after } from "node:timers";
 import { StoreCorruptError, StoreError, StoreTimeoutError } from "../errors.js";
 import type {
   Awaitable,
@@ -11,57 +10,76 @@ import type {
 import type { EventBus } from "./events.js";
 import { recordFault } from "./record.js";
 
+/** A store as the engine uses it: `StoreClient`, or for sessions that live in their cookie the `RequestStore`. */
+export interface EngineStore {
+  load(id: string): Awaitable<StoreRecord | undefined>;
+  create(id: string, record: StoreRecord): Awaitable<boolean>;
+  replace(id: string, expectedVersion: number, record: StoreRecord): Awaitable<ReplaceResult>;
+  touch(id: string, idleDeadline: number): Awaitable<boolean>;
+  delete(id: string): Awaitable<void>;
+  sweep(): Awaitable<number>;
+  listByUser(userId: string): Awaitable<readonly StoredSession[]>;
+  deleteByUser(userId: string, except: string | undefined): Awaitable<readonly string[]>;
+  close(): Awaitable<void>;
+  /** The error for a record that can't be read. */
+  corrupt(operation: string, fault: string): StoreCorruptError;
+}
+
 /**
- * A store as the engine uses it: every call has a deadline, every failure is a StoreError, every answer is checked.
+ * Guards the calls to a store: every call has a deadline, every failure is a StoreError, every answer is checked.
  * A store that answers at once costs no promise.
  */
-export class StoreClient {
-  readonly store: Store;
+export class StoreClient implements EngineStore {
+  readonly #store: Store;
   readonly #timeout: number;
   readonly #clock: () => number;
   readonly #events: EventBus;
 
   constructor(store: Store, timeout: number, clock: () => number, events: EventBus) {
-    this.store = store;
+    this.#store = store;
     this.#timeout = timeout;
     this.#clock = clock;
     this.#events = events;
   }
 
   load(id: string): Awaitable<StoreRecord | undefined> {
-    return this.#run("load", (call) => this.store.load(id, call), loadFault);
+    return this.#run("load", (call) => this.#store.load(id, call), loadFault);
   }
 
   create(id: string, record: StoreRecord): Awaitable<boolean> {
-    return this.#run("create", (call) => this.store.create(id, record, call), booleanFault);
+    return this.#run("create", (call) => this.#store.create(id, record, call), booleanFault);
   }
 
   replace(id: string, expectedVersion: number, record: StoreRecord): Awaitable<ReplaceResult> {
     return this.#run(
       "replace",
-      (call) => this.store.replace(id, expectedVersion, record, call),
+      (call) => this.#store.replace(id, expectedVersion, record, call),
       replaceFault,
     );
   }
 
   touch(id: string, idleDeadline: number): Awaitable<boolean> {
-    return this.#run("touch", (call) => this.store.touch(id, idleDeadline, call), booleanFault);
+    return this.#run("touch", (call) => this.#store.touch(id, idleDeadline, call), booleanFault);
   }
 
   delete(id: string): Awaitable<void> {
-    return this.#run("delete", (call) => this.store.delete(id, call), noFault);
+    return this.#run("delete", (call) => this.#store.delete(id, call), noFault);
   }
 
   sweep(): Awaitable<number> {
-    return this.#run("sweep", (call) => this.store.sweep(call), countFault, Number.POSITIVE_INFINITY);
+    return this.#run("sweep", (call) => this.#store.sweep(call), countFault, Number.POSITIVE_INFINITY);
   }
 
   listByUser(userId: string): Awaitable<readonly StoredSession[]> {
-    return this.#run("listByUser", (call) => this.store.listByUser(userId, call), listFault);
+    return this.#run("listByUser", (call) => this.#store.listByUser(userId, call), listFault);
   }
 
   deleteByUser(userId: string, except: string | undefined): Awaitable<readonly string[]> {
-    return this.#run("deleteByUser", (call) => this.store.deleteByUser(userId, except, call), idsFault);
+    return this.#run("deleteByUser", (call) => this.#store.deleteByUser(userId, except, call), idsFault);
+  }
+
+  close(): Awaitable<void> {
+    return this.#store.close();
   }
 
   #run<T>(
@@ -91,8 +109,8 @@ export class StoreClient {
     let timer: NodeJS.Timeout | undefined;
     const deadline = new Promise<never>((_, reject) => {
       if (timeout === Number.POSITIVE_INFINITY) return;
-      timer = after(() => {
-        reject(new StoreTimeoutError(this.store.name, operation, timeout));
+      timer = setTimeout(() => {
+        reject(new StoreTimeoutError(this.#store.name, operation, timeout));
         call.abort();
       }, timeout);
     });
@@ -117,13 +135,13 @@ export class StoreClient {
   corrupt(operation: string, fault: string): StoreCorruptError {
     return this.#failure(
       operation,
-      new StoreCorruptError(this.store.name, operation, fault),
+      new StoreCorruptError(this.#store.name, operation, fault),
     ) as StoreCorruptError;
   }
 
   #failure(operation: string, error: unknown): StoreError {
     const failure =
-      error instanceof StoreError ? error : new StoreError(this.store.name, operation, "failed", error);
+      error instanceof StoreError ? error : new StoreError(this.#store.name, operation, "failed", error);
     this.#events.emit("store-error", { at: new Date(this.#clock()), operation, error: failure });
     return failure;
   }

@@ -1,4 +1,3 @@
-import { setTimeout as delay } from "node:timers/promises";
 import { ConflictError, HeadersSentError, InvalidArgumentError, SessionGoneError } from "../errors.js";
 import type { StoreRecord } from "../stores/contract.js";
 import type { ActiveSession, Composed } from "./active-session.js";
@@ -34,6 +33,7 @@ export async function write<R>(
 ): Promise<R | undefined> {
   const { engine } = active;
   if (active.standing === "stale") throw dropped(active, "stale");
+  active.assertStorable("Storing the session");
   for (let attempt = 1; ; attempt++) {
     const before = active.dataText();
     const data = change && active.copyOf(before);
@@ -105,7 +105,7 @@ export async function swap(
   if (attempt >= MAX_ATTEMPTS) throw new ConflictError(attempt);
   if (attempt < FIRST_PAUSE) return elsewhere;
   // Whoever loses so often meets many rivals: it steps back at random, and then needs to know what they wrote meanwhile.
-  await delay(Math.random() * MAX_PAUSE);
+  await new Promise((resolve) => setTimeout(resolve, Math.random() * MAX_PAUSE));
   return find(engine, elsewhere.id);
 }
 

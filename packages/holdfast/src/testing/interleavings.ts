@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
 import { createSessions } from "../engine/create-sessions.js";
-import type { Exchange, ResponseHeaders } from "../engine/exchange.js";
+import type { Exchange } from "../engine/exchange.js";
 import type { SessionRequest } from "../engine/request.js";
 import type { Sessions } from "../engine/sessions.js";
+import type { ResponseHeaders } from "../engine/transport.js";
 import { SessionGoneError } from "../errors.js";
 import type { Store } from "../stores/contract.js";
 

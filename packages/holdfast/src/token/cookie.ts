@@ -1,5 +1,5 @@
-import { inspect } from "node:util";
 import { ConfigurationError, HoldfastError } from "../errors.js";
+import { shown } from "../shown.js";
 
 /** How the session cookie is written. Every default is the safe one; see `docs/cookies.md`. */
 export interface CookieOptions {
@@ -39,6 +39,10 @@ export interface SessionCookie {
   set(value: string, maxAge: number | undefined): string;
   /** The line that deletes it: the same attributes, an empty value, Max-Age=0 and an Expires in the past. */
   readonly deletion: string;
+  /** The cookie for one more part of a value that is too large for a single one, from 1: `sid.1`, `sid.2`, … */
+  part(index: number): SessionCookie;
+  /** The characters that a value may have, so that browsers keep the whole line, Max-Age and attributes included. */
+  readonly room: number;
 }
 
 /** The cookie's policy, checked at start-up. */
@@ -94,20 +98,17 @@ export function createCookiePolicy(options: CookieOptions = {}): CookiePolicy {
   const { priority, persistent = false } = options;
 
   if (typeof name !== "string" || !TOKEN_CHARACTERS.test(name) || name.length > MAX_NAME)
-    refuse(
-      "name",
-      `${inspect(name)} is not a cookie name of ${MAX_NAME} characters at most (RFC 6265 4.1.1)`,
-    );
+    refuse("name", `${shown(name)} is not a cookie name of ${MAX_NAME} characters at most (RFC 6265 4.1.1)`);
   if (
     typeof path !== "string" ||
     !path.startsWith("/") ||
     !ATTRIBUTE_CHARACTERS.test(path) ||
     path.length > MAX_ATTRIBUTE_BYTES
   ) {
-    refuse("path", `${inspect(path)} must start with "/" and hold no ";", control or non-ASCII characters`);
+    refuse("path", `${shown(path)} must start with "/" and hold no ";", control or non-ASCII characters`);
   }
   if (domain !== undefined && (typeof domain !== "string" || !DOMAIN.test(domain) || domain.length > 253)) {
-    refuse("domain", `${inspect(domain)} is not a domain name`);
+    refuse("domain", `${shown(domain)} is not a domain name`);
   }
   oneOf("sameSite", sameSite, ["lax", "strict", "none"]);
   oneOf("secure", secure, [true, false, "auto"]);
@@ -156,6 +157,8 @@ function sessionCookie(name: string, secure: boolean, attributes: string): Sessi
       return `${name}=${value}; Max-Age=${seconds}${attributes}`;
     },
     deletion: `${name}=; Max-Age=0; Expires=Thu, 01 Jan 1970 00:00:00 GMT${attributes}`,
+    part: (index) => sessionCookie(`${name}.${index}`, secure, attributes),
+    room: MAX_COOKIE_BYTES - `${name}=; Max-Age=${MAX_AGE_LIMIT}${attributes}`.length,
   };
 }
 
@@ -215,7 +218,7 @@ function capitalised(word: string): string {
 function oneOf(option: string, value: unknown, allowed: readonly unknown[]): void {
   if (!allowed.includes(value)) {
     const choices = allowed.filter((choice) => choice !== undefined).map((choice) => JSON.stringify(choice));
-    refuse(option, `expected ${choices.join(" or ")}, got ${inspect(value)}`);
+    refuse(option, `expected ${choices.join(" or ")}, got ${shown(value)}`);
   }
 }
 

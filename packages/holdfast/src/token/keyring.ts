@@ -1,4 +1,3 @@
-import { Buffer } from "node:buffer";
 import {
   createHmac,
   createSecretKey,
@@ -9,6 +8,7 @@ import {
 } from "node:crypto";
 import { ConfigurationError } from "../errors.js";
 import { warn } from "../warn.js";
+import { createSealer, type Sealer } from "./seal.js";
 import { SECRET_COMMAND, type Secret, secretBytes, weaknessOf } from "./secret.js";
 import { TOKEN_LENGTH } from "./token.js";
 
@@ -34,6 +34,8 @@ export interface Keyring {
   sign(token: string): string;
   /** Checks the shape first, then the signature, in constant time. Never throws. */
   verify(value: string): Verification;
+  /** Seals and opens under keys of its own for one purpose, such as "cookie". */
+  sealer(purpose: string): Sealer;
 }
 
 /**
@@ -43,7 +45,8 @@ export interface Keyring {
  */
 export function createKeyring(secrets: readonly Secret[] | Secret, production: boolean): Keyring {
   const list = (Array.isArray(secrets) ? secrets : [secrets]) as readonly Secret[];
-  const keys = checkedSecrets(list, production).map((bytes) => deriveKey(bytes, "sign"));
+  const checked = checkedSecrets(list, production);
+  const keys = checked.map((bytes) => deriveKey(bytes, "sign"));
   const [first, ...older] = keys as [KeyObject, ...KeyObject[]];
 
   return {
@@ -58,6 +61,7 @@ export function createKeyring(secrets: readonly Secret[] | Secret, production: b
       }
       return FORGED;
     },
+    sealer: (purpose) => createSealer(checked, `seal/${purpose}`),
   };
 }
 

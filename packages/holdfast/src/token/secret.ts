@@ -1,4 +1,3 @@
-import { Buffer } from "node:buffer";
 import { KeyObject } from "node:crypto";
 import { ConfigurationError } from "../errors.js";
 

@@ -1,0 +1,103 @@
+import type { Context, Middleware } from "koa";
+import type { Exchange } from "../engine/exchange.js";
+import type { DefaultData, Session } from "../engine/session.js";
+import type { SessionSource } from "../engine/sessions.js";
+import { InvalidArgumentError } from "../errors.js";
+import { HeldResponse, holdResponse } from "./held-response.js";
+import { NodeRequest } from "./node-request.js";
+import { type AdapterOptions, noSession, twoSessions } from "./options.js";
+
+declare module "koa" {
+  interface ExtendableContext {
+    /** The session of this request. Type its data by augmenting `SessionData` of "holdfast". */
+    readonly session: Session<DefaultData>;
+    /** The same, found in the store if need be: what the option `lazy` leaves to the handler. */
+    openSession(): Promise<Session<DefaultData>>;
+  }
+}
+
+interface Binding {
+  readonly sessions: SessionSource<any>;
+  readonly exchange: Exchange<any>;
+}
+
+const bindings = new WeakMap<object, Binding>();
+
+/**
+ * Middleware for Koa 2 and 3: `ctx.session`, stored when the middleware after it has finished, before the response's headers
+ * leave. A store that fails is thrown to the middleware before it, and else answered by Koa with 503.
+ */
+export function koaSessions<Data extends object>(
+  sessions: SessionSource<Data>,
+  { skip, lazy = false }: AdapterOptions<Context> = {},
+): Middleware {
+  return async (ctx, next) => {
+    const bound = bindings.get(ctx.req);
+    if (bound !== undefined && bound.sessions !== sessions) throw twoSessions("koaSessions");
+    if (bound !== undefined || skip?.(ctx)) return next();
+
+    const request = new KoaRequest(ctx);
+    const exchange = lazy ? sessions.defer(request) : await sessions.open(request);
+    bindings.set(ctx.req, { sessions, exchange });
+    installOn(ctx.app.context);
+    const held = new HeldResponse(ctx.res, exchange, (error) => ctx.onerror(error as Error));
+    holdResponse(ctx.res, held);
+    try {
+      await next();
+    } finally {
+      // With `ctx.respond = false` the handler answers by itself, maybe later: its first byte is what stores the session.
+      if (ctx.respond !== false) await held.commit();
+    }
+  };
+}
+
+class KoaRequest extends NodeRequest {
+  readonly #ctx: Context;
+
+  constructor(ctx: Context) {
+    super(ctx.req);
+    this.#ctx = ctx;
+  }
+
+  /** Koa knows whether to believe its proxy (`app.proxy`). */
+  override get encrypted(): boolean {
+    return this.#ctx.secure;
+  }
+
+  get clientAddress(): string | undefined {
+    return this.#ctx.ip;
+  }
+}
+
+const installed = new WeakSet<object>();
+
+/** All contexts of an application have a prototype of its own: `ctx.session` goes there, once. */
+function installOn(context: object): void {
+  if (installed.has(context)) return;
+  installed.add(context);
+  Object.defineProperties(context, sessionProperties);
+}
+
+const sessionProperties: PropertyDescriptorMap & ThisType<Context> = {
+  session: {
+    configurable: true,
+    get() {
+      return bindings.get(this.req)?.exchange.session;
+    },
+    set() {
+      throw new InvalidArgumentError(
+        "ctx.session can't be assigned. Use `await ctx.session.destroy()` to end the session, and `ctx.session.data = …` to " +
+          "replace its data.",
+      );
+    },
+  },
+  openSession: {
+    configurable: true,
+    writable: true,
+    async value(this: Context) {
+      const bound = bindings.get(this.req);
+      if (bound === undefined) throw noSession();
+      return bound.exchange.openSession();
+    },
+  },
+};
