@@ -35,6 +35,10 @@ export class HeldResponse {
   #state: "open" | "committing" | "committed" | "released" | "failed" = "open";
   #committing: Promise<void> | undefined;
   #failureIsTold = false;
+  /** After a failure: whether what comes now is the error page's, and not of a handler that goes on writing. */
+  #errorPageHasBegun = false;
+  #errorPageHasEnded = false;
+  #statusIsSet = false;
   #calls: Call[] = [];
   #ended = false;
   #head:
@@ -50,8 +54,12 @@ export class HeldResponse {
   /** Makes the call, at once or later. Its answer is Node's, but that a held `write` asks to wait for "drain". */
   call(method: Method, original: Original, args: unknown[]): unknown {
     if (this.#state === "released") {
-      if (method === "end") this.#exchange.reportLateChanges();
-      return original.apply(this.#response, args);
+      if (this.#errorPageHasEnded) return this.#answer(method);
+      if (method === "end" && !this.#errorPageHasBegun) this.#exchange.reportLateChanges();
+      const answer = original.apply(this.#response, args);
+      // Not before: Node's own `end` calls `writeHead`.
+      if (this.#errorPageHasBegun) this.#errorPageHasEnded ||= method === "end";
+      return answer;
     }
     const call = { method, original, args };
     if (this.#state === "open") {
@@ -63,7 +71,22 @@ export class HeldResponse {
         return this.#answer(method);
       }
     }
-    return this.#state === "committing" ? this.#hold(call) : this.#release(call);
+    if (this.#state === "committing") return this.#hold(call);
+    return this.#state === "failed" ? this.#beginErrorPage(call) : this.#release(call);
+  }
+
+  /** The error page sets a status, or comes at once when its handler is told; anything else is dropped. */
+  #beginErrorPage(call: Call): unknown {
+    const { method } = call;
+    if (!this.#errorPageHasBegun && method !== "writeHead") {
+      if (method !== "end") return this.#answer(method);
+      this.#response.statusCode = 503;
+      call = { ...call, args: [] };
+    }
+    this.#errorPageHasBegun = true;
+    const answer = this.#release(call);
+    this.#errorPageHasEnded = method === "end";
+    return answer;
   }
 
   /** Stores the session before the first call does. @throws what `Exchange.commit` throws, unless `onFailure` has been told. */
@@ -104,7 +127,9 @@ export class HeldResponse {
   #tell(error: unknown): void {
     if (this.#failureIsTold) return;
     this.#failureIsTold = true;
+    this.#errorPageHasBegun = true;
     this.#onFailure(error);
+    this.#errorPageHasBegun = this.#statusIsSet || this.#state === "released";
   }
 
   #hold(call: Call): unknown {
@@ -126,6 +151,8 @@ export class HeldResponse {
   /** Makes the first call, with the session's headers written in time. */
   #release({ method, original, args }: Call): unknown {
     const failed = this.#state === "failed";
+    // An error page that sets no status of its own has the failure's.
+    if (failed && !this.#statusIsSet && !this.#response.headersSent) this.#response.statusCode = 503;
     this.#state = "released";
     const response = this.#response;
     const firstArgs = method === "writeHead" ? setHeadersOf(response, args) : args;
@@ -163,7 +190,17 @@ export class HeldResponse {
       if (/^(?:content-.*|etag|last-modified|location|transfer-encoding)$/.test(name))
         response.removeHeader(name);
     }
-    setStatus(response, 200, "");
+    if (response.statusMessage !== "") response.statusMessage = "";
+    Object.defineProperty(response, "statusCode", {
+      configurable: true,
+      get: () => 503,
+      set: (status: number) => {
+        Reflect.deleteProperty(response, "statusCode");
+        response.statusCode = status;
+        this.#statusIsSet = true;
+        this.#errorPageHasBegun = true;
+      },
+    });
   }
 
   #keepHead(): void {

@@ -1,3 +1,5 @@
+import { withResolvers } from "./resolvers.js";
+
 /** A point where handlers wait until the test lets them go on. */
 export class Barrier {
   #waiting = 0;
@@ -22,12 +24,4 @@ export class Barrier {
   open(): void {
     this.#opened.resolve();
   }
-}
-
-function withResolvers(): { promise: Promise<void>; resolve: () => void } {
-  let resolve!: () => void;
-  const promise = new Promise<void>((settle) => {
-    resolve = settle;
-  });
-  return { promise, resolve };
 }

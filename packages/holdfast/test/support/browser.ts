@@ -1,5 +1,6 @@
 import { createServer, type RequestListener, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
+import { type Arrival, type Send, type Sending, sendOverHttp1 } from "./http.js";
 
 /** A response, read to its end. */
 export interface Answer {
@@ -12,41 +13,50 @@ export interface Answer {
 /** A client over real HTTP that keeps cookies as a browser does: the last `Set-Cookie` that arrives wins. */
 export class Browser {
   readonly #base: string;
+  readonly #send: Send;
   readonly cookies = new Map<string, string>();
 
-  constructor(base: string) {
+  constructor(base: string, send: Send = sendOverHttp1) {
     this.#base = base;
+    this.#send = send;
   }
 
   get cookieHeader(): string {
     return [...this.cookies].map(([name, value]) => `${name}=${value}`).join("; ");
   }
 
-  get(path: string, headers: Record<string, string> = {}): Promise<Answer> {
-    return this.#request("GET", path, headers);
+  get(path: string, headers: Sending["headers"] = {}): Promise<Answer> {
+    return this.#ask("GET", path, headers);
   }
 
-  post(path: string, headers: Record<string, string> = {}): Promise<Answer> {
-    return this.#request("POST", path, headers);
+  head(path: string, headers: Sending["headers"] = {}): Promise<Answer> {
+    return this.#ask("HEAD", path, headers);
   }
 
-  /** Another browser that has the same cookies, as an attacker who copied them. */
-  twin(): Browser {
-    const twin = new Browser(this.#base);
+  post(path: string, headers: Sending["headers"] = {}): Promise<Answer> {
+    return this.#ask("POST", path, headers);
+  }
+
+  /** Sends a request; resolves as soon as the headers have arrived, and takes their cookies. */
+  async open(method: string, path: string, sending: Partial<Sending> = {}): Promise<Arrival> {
+    const cookie = this.cookieHeader;
+    const headers = { ...(cookie && { cookie }), ...sending.headers };
+    const arrival = await this.#send(this.#base + path, { method, ...sending, headers });
+    for (const line of arrival.headers.getSetCookie()) this.#take(line);
+    return arrival;
+  }
+
+  /** Another browser that has the same cookies: as an attacker who copied them, or before it hears from another server. */
+  twin(base = this.#base): Browser {
+    const twin = new Browser(base, this.#send);
     for (const [name, value] of this.cookies) twin.cookies.set(name, value);
     return twin;
   }
 
-  async #request(method: string, path: string, headers: Record<string, string>): Promise<Answer> {
-    const cookie = this.cookieHeader;
-    const response = await fetch(this.#base + path, {
-      method,
-      redirect: "manual",
-      headers: { ...(cookie && { cookie }), ...headers },
-    });
-    const setCookie = response.headers.getSetCookie();
-    for (const line of setCookie) this.#take(line);
-    return { status: response.status, body: await response.text(), headers: response.headers, setCookie };
+  async #ask(method: string, path: string, headers: Sending["headers"]): Promise<Answer> {
+    const arrival = await this.open(method, path, { headers });
+    const setCookie = arrival.headers.getSetCookie();
+    return { status: arrival.status, body: await arrival.text(), headers: arrival.headers, setCookie };
   }
 
   #take(line: string): void {
