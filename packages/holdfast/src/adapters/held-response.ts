@@ -3,6 +3,7 @@ import type { Exchange } from "../engine/exchange.js";
 import type { ResponseHeaders } from "../engine/transport.js";
 import type { Awaitable } from "../stores/contract.js";
 import { inProduction } from "../warn.js";
+import { ErrorPage } from "./error-page.js";
 
 /** The methods of a response that make its headers leave. */
 const METHODS = ["writeHead", "flushHeaders", "write", "end"] as const;
@@ -35,10 +36,7 @@ export class HeldResponse {
   #state: "open" | "committing" | "committed" | "released" | "failed" = "open";
   #committing: Promise<void> | undefined;
   #failureIsTold = false;
-  /** After a failure: whether what comes now is the error page's, and not of a handler that goes on writing. */
-  #errorPageHasBegun = false;
-  #errorPageHasEnded = false;
-  #statusIsSet = false;
+  #errorPage: ErrorPage | undefined;
   #calls: Call[] = [];
   #ended = false;
   #head:
@@ -53,16 +51,14 @@ export class HeldResponse {
 
   /** Makes the call, at once or later. Its answer is Node's, but that a held `write` asks to wait for "drain". */
   call(method: Method, original: Original, args: unknown[]): unknown {
-    if (this.#state === "released") {
-      if (this.#errorPageHasEnded) return this.#answer(method);
-      if (method === "end" && !this.#errorPageHasBegun) this.#exchange.reportLateChanges();
-      const answer = original.apply(this.#response, args);
-      // Not before: Node's own `end` calls `writeHead`.
-      if (this.#errorPageHasBegun) this.#errorPageHasEnded ||= method === "end";
-      return answer;
-    }
     const call = { method, original, args };
+    if (this.#errorPage !== undefined) return this.#callOfErrorPage(call, this.#errorPage);
+    if (this.#state === "released") {
+      if (method === "end") this.#exchange.reportLateChanges();
+      return original.apply(this.#response, args);
+    }
     if (this.#state === "open") {
+      this.#ended = method === "end";
       try {
         const committing = this.#start();
         committing?.catch((error) => this.#tell(error));
@@ -70,22 +66,17 @@ export class HeldResponse {
         this.#tell(error);
         return this.#answer(method);
       }
+      this.#ended = false;
     }
-    if (this.#state === "committing") return this.#hold(call);
-    return this.#state === "failed" ? this.#beginErrorPage(call) : this.#release(call);
+    return this.#state === "committing" ? this.#hold(call) : this.#release(call);
   }
 
-  /** The error page sets a status, or comes at once when its handler is told; anything else is dropped. */
-  #beginErrorPage(call: Call): unknown {
-    const { method } = call;
-    if (!this.#errorPageHasBegun && method !== "writeHead") {
-      if (method !== "end") return this.#answer(method);
-      this.#response.statusCode = 503;
-      call = { ...call, args: [] };
-    }
-    this.#errorPageHasBegun = true;
-    const answer = this.#release(call);
-    this.#errorPageHasEnded = method === "end";
+  #callOfErrorPage(call: Call, page: ErrorPage): unknown {
+    const { method, original, args } = call;
+    if (!page.admits(method)) return this.#answer(method);
+    const answer = this.#state === "failed" ? this.#release(call) : original.apply(this.#response, args);
+    // Not before: Node's own `end` calls `writeHead`.
+    if (method === "end") page.ended();
     return answer;
   }
 
@@ -127,9 +118,7 @@ export class HeldResponse {
   #tell(error: unknown): void {
     if (this.#failureIsTold) return;
     this.#failureIsTold = true;
-    this.#errorPageHasBegun = true;
-    this.#onFailure(error);
-    this.#errorPageHasBegun = this.#statusIsSet || this.#state === "released";
+    this.#errorPage!.whileToldBy(() => this.#onFailure(error));
   }
 
   #hold(call: Call): unknown {
@@ -151,8 +140,6 @@ export class HeldResponse {
   /** Makes the first call, with the session's headers written in time. */
   #release({ method, original, args }: Call): unknown {
     const failed = this.#state === "failed";
-    // An error page that sets no status of its own has the failure's.
-    if (failed && !this.#statusIsSet && !this.#response.headersSent) this.#response.statusCode = 503;
     this.#state = "released";
     const response = this.#response;
     const firstArgs = method === "writeHead" ? setHeadersOf(response, args) : args;
@@ -182,8 +169,8 @@ export class HeldResponse {
   #fail(): void {
     this.#state = "failed";
     this.#calls = [];
-    this.#ended = false;
     const response = this.#response;
+    this.#errorPage = new ErrorPage(response, this.#ended);
     if (response.headersSent) return;
     // What described the handler's answer must not describe the error's.
     for (const name of response.getHeaderNames()) {
@@ -191,16 +178,6 @@ export class HeldResponse {
         response.removeHeader(name);
     }
     if (response.statusMessage !== "") response.statusMessage = "";
-    Object.defineProperty(response, "statusCode", {
-      configurable: true,
-      get: () => 503,
-      set: (status: number) => {
-        Reflect.deleteProperty(response, "statusCode");
-        response.statusCode = status;
-        this.#statusIsSet = true;
-        this.#errorPageHasBegun = true;
-      },
-    });
   }
 
   #keepHead(): void {
