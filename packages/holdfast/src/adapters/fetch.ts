@@ -1,7 +1,7 @@
 import type { Exchange } from "../engine/exchange.js";
 import type { DefaultData, Session } from "../engine/session.js";
 import type { SessionSource } from "../engine/sessions.js";
-import { SessionNotOpenError, StoreError } from "../errors.js";
+import { StoreError } from "../errors.js";
 import { WebRequest, webHeaders } from "./web-request.js";
 
 export interface FetchOptions {
@@ -74,18 +74,26 @@ export function fetchSessions<Data extends object>(
     handler(handle, { onError } = {}) {
       return async (request, ...rest) => {
         const exchange = defer(request);
+        let answer: Response;
+        let isThrown = false;
         try {
           await exchange.open();
-          const response = await handle(request, exchange.session, ...rest);
+          try {
+            answer = await handle(request, exchange.session, ...rest);
+          } catch (error) {
+            // Frameworks throw responses, too, as a redirect.
+            if (!(error instanceof Response)) throw await settle(exchange, error, onError !== undefined);
+            answer = error;
+            isThrown = true;
+          }
           await exchange.commit();
-          return withSessionHeaders(exchange, response);
         } catch (error) {
-          // Frameworks throw responses, too, as a redirect.
-          if (error instanceof Response) throw await committed(exchange, error);
-          const failure = await settle(exchange, error, onError !== undefined);
-          const response = await (onError ?? answerStoreFailure)(failure, request, ...rest);
-          return withSessionHeaders(exchange, response);
+          answer = await (onError ?? answerStoreFailure)(error, request, ...rest);
+          isThrown = false;
         }
+        const response = withSessionHeaders(exchange, answer);
+        if (isThrown) throw response;
+        return response;
       };
     },
   };
@@ -98,7 +106,7 @@ async function settle(exchange: Exchange<any>, error: unknown, hasResponse: bool
     if (hasResponse || !exchange.session.isNew) await exchange.commit();
     return error;
   } catch (failure) {
-    return failure instanceof SessionNotOpenError ? error : failure;
+    return failure;
   }
 }
 

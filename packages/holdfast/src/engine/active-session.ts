@@ -7,6 +7,7 @@ import type { Engine } from "./engine.js";
 import { Flash } from "./flash.js";
 import type { LiveSession } from "./follow.js";
 import { mergeData, replaceContents } from "./merge.js";
+import type { OldSession } from "./migration.js";
 import { encodeSession, type SessionMeta } from "./record.js";
 import type { SessionRequest } from "./request.js";
 import type { Transport } from "./transport.js";
@@ -40,8 +41,16 @@ export interface Composed {
 
 /** What a record is composed for. */
 export type Step =
-  | { readonly kind: "write" | "rotate" | "renew" }
-  | { readonly kind: "login"; readonly userId: string };
+  | { readonly kind: "write" }
+  | { readonly kind: "rotate" | "renew" }
+  | { readonly kind: "login"; readonly userId: string }
+  /** An old session of another library's, taken over; `from` is the id of its marker. */
+  | {
+      readonly kind: "takeover";
+      readonly userId: string | null;
+      readonly from: string;
+      readonly old: string | undefined;
+    };
 
 /** What is to happen to the browser's cookie. */
 export type CookieIntent = "keep" | "set" | "delete";
@@ -63,6 +72,8 @@ export class ActiveSession {
   headersSent = false;
   /** The record that came in the cookie, where sessions live there. */
   received: StoreRecord | undefined;
+  /** The session of another library's that came with the request, and was taken over or is about to be. */
+  old: OldSession | undefined;
   readonly flash = new Flash();
 
   #token: string | undefined;
@@ -159,7 +170,8 @@ export class ActiveSession {
     const absoluteDeadline = startsDeadlines
       ? now + this.engine.absoluteTimeout
       : this.#record!.absoluteDeadline;
-    const userId = login ?? this.#record?.userId ?? null;
+    const takenOver = step.kind === "takeover" ? step.userId : null;
+    const userId = login ?? takenOver ?? this.#record?.userId ?? null;
     const flash = this.flash.beginStoring();
     const meta: SessionMeta = {
       ...this.#meta,
@@ -167,6 +179,7 @@ export class ActiveSession {
       flash: flash.length > 0 ? flash : undefined,
       renewedFrom: this.#renewedFrom(step),
       ...(step.kind === "renew" && { predecessor: this.id }),
+      ...(step.kind === "takeover" && { old: step.old }),
       ...(startsDeadlines && {
         createdAt: now,
         client: describeClient(this.request, this.engine.rememberIp),
@@ -205,6 +218,7 @@ export class ActiveSession {
   /** A write that comes with the session's own token confirms that its renewal has reached the browser. */
   #renewedFrom(step: Step): string | undefined {
     if (step.kind === "renew") return this.id;
+    if (step.kind === "takeover") return step.from;
     return step.kind === "write" && !this.#tokenIsInUse ? this.#meta.renewedFrom : undefined;
   }
 

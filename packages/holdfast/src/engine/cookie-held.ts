@@ -58,7 +58,11 @@ export class RequestStore implements EngineStore {
       );
       const payload = opened.text.slice(lineEnd + 1);
       decodePayload(payload);
-      this.#records.set(sessionIdOf(token), { version, payload, idleDeadline, absoluteDeadline, userId });
+      const id = sessionIdOf(token);
+      const record: StoreRecord = { version, payload, idleDeadline, absoluteDeadline, userId };
+      const other = this.#records.get(id);
+      // As where the cookie's path was changed, and the browser has the one of before, too.
+      if (other === undefined || isNewer(record, other)) this.#records.set(id, record);
       return { token, signedByOlderKey: opened.sealedByOlderKey };
     } catch {
       return { refused: "malformed" }; // Written by a newer Holdfast.
@@ -93,10 +97,12 @@ export class RequestStore implements EngineStore {
     current: StoreRecord,
     record: StoreRecord,
   ): Promise<ReplaceResult> {
-    const ended = await revocations.find(id, current);
-    if (ended !== undefined) return { status: "conflict", record: buried(current, ended) };
     const contents = decodePayload(record.payload);
-    if ("tombstone" in contents) await revocations.add(id, current, contents.tombstone);
+    const ended =
+      "tombstone" in contents
+        ? await revocations.end(id, current, contents.tombstone)
+        : await revocations.find(id, current);
+    if (ended !== undefined) return { status: "conflict", record: buried(current, ended) };
     this.#records.set(id, record);
     return { status: "done" };
   }
@@ -132,6 +138,12 @@ export class RequestStore implements EngineStore {
   }
 
   close(): void {}
+}
+
+/** Of two records of one session: a touch moves the deadline and leaves the version. */
+function isNewer(record: StoreRecord, other: StoreRecord): boolean {
+  if (record.version !== other.version) return record.version > other.version;
+  return record.idleDeadline > other.idleDeadline;
 }
 
 /** What a session's record has become when it ended. */

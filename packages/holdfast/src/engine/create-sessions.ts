@@ -14,6 +14,7 @@ import type { Engine } from "./engine.js";
 import { EventBus } from "./events.js";
 import { Lanes } from "./lanes.js";
 import type { MergeStrategies, MergeStrategy } from "./merge.js";
+import type { Migration } from "./migration.js";
 import { proxyTrust, type TrustProxy } from "./request.js";
 import { Revocations } from "./revocations.js";
 import type { DefaultData } from "./session.js";
@@ -80,6 +81,8 @@ export interface SessionsOptions<Data extends object> {
    * or no-store ("no-store"), whatever the application has set ("unless-set"), or nothing ("off"). Default: "no-store".
    */
   cacheControl?: "no-store" | "unless-set" | "off";
+  /** Sessions of another library to take over: `migrateFrom` of "holdfast/compat/migrate". Default: none. */
+  migration?: Migration;
   /** The time in milliseconds since the epoch. Default: `Date.now`. */
   clock?: () => number;
 }
@@ -91,7 +94,13 @@ export interface CookieSessionsOptions<Data extends object, Revocable extends bo
 }
 
 /** Settings that only mean something where a server keeps the sessions. */
-const NEEDS_SERVER = ["renewAfter", "maxSessionsPerUser", "maxPayloadBytes", "transport"] as const;
+const NEEDS_SERVER = [
+  "renewAfter",
+  "maxSessionsPerUser",
+  "maxPayloadBytes",
+  "transport",
+  "migration",
+] as const;
 
 /** Makes the data of each new session: needed where the type of the data has keys that are not optional. */
 export type InitialData<Data extends object> =
@@ -158,6 +167,7 @@ export function createSessions<Data extends object = DefaultData>(
     absoluteTimeout,
     grace: milliseconds("grace", options.grace ?? "30s", 0),
     touchInterval,
+    storeTimeout,
     mergeStrategies: checkedStrategies(merge),
     initialText: initialText(codec, initial),
     rememberIp: flag("rememberIp", options.rememberIp ?? false),
@@ -177,6 +187,7 @@ export function createSessions<Data extends object = DefaultData>(
       ...shared,
       store: list ?? new RequestStore(cookieHeld),
       cookieHeld,
+      migration: undefined,
       transportFor: transportChoice("cookie", cookies, inCookies, shared.trustsProxy, production),
       renewAfter: undefined,
       maxPayloadBytes: payloadRoom(roomInCookies(cookies.overHttps, maxCookies)),
@@ -191,11 +202,13 @@ export function createSessions<Data extends object = DefaultData>(
     transport = "cookie",
     maxPayloadBytes = 64 * 1024,
     maxSessionsPerUser = 100,
+    migration,
   } = options as SessionsOptions<Data>;
   const engine: Engine = {
     ...shared,
     store: guarded(store),
     cookieHeld: undefined,
+    migration: checkedMigration(migration),
     transportFor: transportChoice(transport, cookies, cookieTransport, shared.trustsProxy, production),
     renewAfter: renewAfter === false ? undefined : milliseconds("renewAfter", renewAfter, 1000),
     maxPayloadBytes: wholeNumber("maxPayloadBytes", maxPayloadBytes, 1024),
@@ -223,6 +236,7 @@ const OPTION_NAMES: Record<keyof (SessionsOptions<object> & InitialData<object>)
   store: true,
   cookie: true,
   transport: true,
+  migration: true,
   idleTimeout: true,
   absoluteTimeout: true,
   renewAfter: true,
@@ -293,6 +307,11 @@ function initialText(codec: Codec, initial: () => object): () => string {
   };
   text();
   return text;
+}
+
+function checkedMigration(migration: Migration | undefined): Migration | undefined {
+  if (migration === undefined || typeof migration?.find === "function") return migration;
+  throw new ConfigurationError("migration", "expected what migrateFrom() of holdfast/compat/migrate gives");
 }
 
 function checkedStrategies(strategies: unknown) {

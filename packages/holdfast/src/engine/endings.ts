@@ -3,7 +3,7 @@ import { shown } from "../shown.js";
 import { warn } from "../warn.js";
 import type { Engine } from "./engine.js";
 import type { EventBus } from "./events.js";
-import { find } from "./follow.js";
+import { type Destination, find } from "./follow.js";
 import type { Tombstone } from "./record.js";
 
 /** That a session has ended, as `session.onEnd` tells it. */
@@ -11,23 +11,27 @@ export interface SessionEnd {
   readonly sessionId: string;
   /**
    * "rotated": it goes on under a new token, after a login or another change of privileges. "gone": it is not in the store
-   * any more, because another process revoked all of a user's sessions, or swept it after it expired.
+   * any more, because another process revoked all of a user's sessions, or ended it longer than `grace` ago.
    */
   readonly reason: "logout" | "revoked" | "rotated" | "expired" | "gone";
 }
 
+/** One that throws, or rejects, is reported as a warning. */
 export type SessionEndListener = (end: SessionEnd) => void;
 
 export interface OnEndOptions {
   /**
    * How often to ask the store, for what other processes end and for deadlines that pass. What this process ends is told at
-   * once. Default: "10s".
+   * once. Each listener costs one read of the store in that time. At most 14 days, and never less often than `renewAfter`.
+   * Default: "10s".
    */
   every?: Duration;
 }
 
 interface Watcher {
   id: string;
+  /** The idle deadline, as the store had it last. */
+  deadline: number;
   readonly engine: Engine;
   readonly every: number;
   readonly listener: SessionEndListener;
@@ -54,7 +58,14 @@ export class Endings {
   /** Calls `listener` once, when the session of this id has ended, renewals followed. The returned function ends the wait. */
   watch(engine: Engine, id: string, every: number, listener: SessionEndListener): () => void {
     this.#listen();
-    const watcher: Watcher = { id, engine, every, listener, timer: undefined };
+    const watcher: Watcher = {
+      id,
+      deadline: Number.POSITIVE_INFINITY,
+      engine,
+      every,
+      listener,
+      timer: undefined,
+    };
     this.#add(watcher);
     // It may have ended since its request was opened.
     void this.#check(watcher);
@@ -65,10 +76,10 @@ export class Endings {
     if (this.#listens) return;
     this.#listens = true;
     this.#events.on("logout", ({ sessionId }) => this.#end(sessionId, "logout"));
-    this.#events.on("expired", ({ sessionId }) => this.#end(sessionId, "expired"));
+    this.#events.on("expired", ({ sessionId }) => this.#endOrAsk(sessionId, "expired"));
     this.#events.on("rotated", ({ previousId }) => previousId && this.#end(previousId, "rotated"));
     this.#events.on("revoked", ({ sessionId }) => {
-      if (sessionId !== undefined) return this.#end(sessionId, "revoked");
+      if (sessionId !== undefined) return this.#endOrAsk(sessionId, "revoked");
       // Sessions that live in cookies, ended without a list of them.
       for (const watchers of [...this.#watchers.values()]) for (const one of watchers) void this.#check(one);
     });
@@ -80,22 +91,23 @@ export class Endings {
   /** Asks the store, and again after a while. */
   async #check(watcher: Watcher): Promise<void> {
     clearTimeout(watcher.timer);
-    let pause = watcher.every;
+    const { engine, id } = watcher;
+    // A renewal leaves its way to the new id until the next one.
+    let pause = Math.min(watcher.every, engine.renewAfter ?? Number.POSITIVE_INFINITY);
     try {
-      const { engine } = watcher;
-      const destination = await find(engine, watcher.id);
+      const destination = await find(engine, id);
       if (!this.#waits(watcher)) return;
-      if (destination.kind !== "live") {
-        const { kind } = destination;
-        const reason = kind === "ended" ? REASONS[destination.tombstone.ended as keyof typeof REASONS] : kind;
-        return this.#tell(watcher, reason === "none" ? "gone" : reason);
-      }
-      this.#move(watcher, destination.id);
-      pause = Math.min(pause, destination.stored.record.idleDeadline - engine.clock() + 1);
+      // It has been renewed meanwhile, and the answer may be older than that.
+      if (watcher.id !== id) return this.#check(watcher);
+      if (destination.kind !== "none") this.#move(watcher, destination.id);
+      if (destination.kind !== "live") return this.#tell(watcher, reasonFor(destination, watcher));
+      watcher.deadline = destination.stored.record.idleDeadline;
+      pause = Math.min(pause, watcher.deadline - engine.clock() + 1);
     } catch {
       // The store's failure is an event already. Whether the session has ended is not known: it is asked again.
       if (!this.#waits(watcher)) return;
     }
+    clearTimeout(watcher.timer);
     watcher.timer = setTimeout(() => void this.#check(watcher), pause);
     watcher.timer.unref?.();
   }
@@ -104,15 +116,26 @@ export class Endings {
     for (const watcher of this.#of(id)) this.#tell(watcher, reason);
   }
 
+  /**
+   * What lives in a cookie has copies, and the event may be about an old one that expired, or about an id that somebody who
+   * isn't its user revoked: only the watcher's own copy tells.
+   */
+  #endOrAsk(id: string, reason: SessionEnd["reason"]): void {
+    for (const watcher of this.#of(id)) {
+      if (watcher.engine.cookieHeld === undefined) this.#tell(watcher, reason);
+      else void this.#check(watcher);
+    }
+  }
+
   #tell(watcher: Watcher, reason: SessionEnd["reason"]): void {
+    // A listener that was told just before may have ended this wait.
+    if (!this.#waits(watcher)) return;
     this.#remove(watcher);
     try {
-      watcher.listener({ sessionId: watcher.id, reason });
+      const result: unknown = watcher.listener({ sessionId: watcher.id, reason });
+      if (result instanceof Promise) result.catch(reportFailure);
     } catch (error) {
-      warn(
-        "HOLDFAST_LISTENER",
-        `a listener of session.onEnd threw: ${error instanceof Error ? error : shown(error)}`,
-      );
+      reportFailure(error);
     }
   }
 
@@ -146,4 +169,20 @@ export class Endings {
     watchers?.delete(watcher);
     if (watchers?.size === 0) this.#watchers.delete(watcher.id);
   }
+}
+
+function reasonFor(
+  destination: Exclude<Destination, { kind: "live" }>,
+  { engine, deadline }: Watcher,
+): SessionEnd["reason"] {
+  if (destination.kind === "expired") return "expired";
+  if (destination.kind === "ended")
+    return REASONS[destination.tombstone.ended as keyof typeof REASONS] ?? "gone";
+  // Some stores remove a record at its deadline, others are swept.
+  return engine.clock() >= deadline ? "expired" : "gone";
+}
+
+function reportFailure(error: unknown): void {
+  const what = error instanceof Error ? String(error) : shown(error);
+  warn("HOLDFAST_LISTENER", `a listener of session.onEnd threw: ${what}`);
 }

@@ -5,6 +5,7 @@ import type { Endings } from "./endings.js";
 import type { EventBus } from "./events.js";
 import type { Lanes } from "./lanes.js";
 import type { MergeStrategy } from "./merge.js";
+import type { Migration } from "./migration.js";
 import type { SessionRequest } from "./request.js";
 import type { EngineStore } from "./store-client.js";
 import type { Transport } from "./transport.js";
@@ -15,6 +16,8 @@ export interface Engine {
   /** Where sessions live in their cookie; else undefined. */
   readonly cookieHeld: CookieHeld | undefined;
   readonly keyring: Keyring;
+  /** Where sessions of another library are taken over; else undefined. */
+  readonly migration: Migration | undefined;
   /** How the session of a request travels. */
   readonly transportFor: (request: SessionRequest) => Transport;
   /** Whether cookies outlive the browser. */
@@ -33,6 +36,7 @@ export interface Engine {
   /** How long requests that were sent with a replaced or ended token may still be on their way. */
   readonly grace: number;
   readonly touchInterval: number;
+  readonly storeTimeout: number;
   readonly maxPayloadBytes: number;
   readonly maxSessionsPerUser: number;
   readonly mergeStrategies: Readonly<Record<string, MergeStrategy | undefined>>;

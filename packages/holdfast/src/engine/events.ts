@@ -36,6 +36,8 @@ export interface SessionEvents {
   renewed: { at: Date; sessionId: string; previousId: string; userId: string | undefined };
   /** `login` or `rotate` gave a new token; the old one is dead. */
   rotated: { at: Date; sessionId: string; previousId: string | undefined; userId: string | undefined };
+  /** A session of another library's was taken over. */
+  migrated: { at: Date; sessionId: string; userId: string | undefined; from: string };
   login: { at: Date; sessionId: string; userId: string };
   /** `logout` or `destroy` ended a session. */
   logout: { at: Date; sessionId: string; userId: string | undefined };
@@ -64,6 +66,7 @@ const NAMES: Record<SessionEventName, true> = {
   created: true,
   renewed: true,
   rotated: true,
+  migrated: true,
   login: true,
   logout: true,
   revoked: true,

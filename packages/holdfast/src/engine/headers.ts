@@ -9,7 +9,10 @@ import type { ResponseHeaders } from "./transport.js";
  * @param looked whether the handler has looked at the session, so that the answer may depend on it.
  */
 export function writeSessionHeaders(active: ActiveSession, headers: ResponseHeaders, looked: boolean): void {
-  if (writeSecret(active, headers)) preventCaching(active, headers);
+  if (writeSecret(active, headers)) {
+    preventCaching(active, headers);
+    if (active.engine.migration?.keepsOld === false) active.old?.erase(headers);
+  }
   if (active.clearSiteData !== undefined) headers.set("Clear-Site-Data", active.clearSiteData);
   if (looked) varyBy(active.transport.reads, headers);
 }

@@ -1,19 +1,14 @@
 import type { Awaitable, StoreRecord } from "../stores/contract.js";
 import type { Verification } from "../token/keyring.js";
 import { sessionIdOf } from "../token/token.js";
-import { ActiveSession, type TokenStanding } from "./active-session.js";
+import { ActiveSession } from "./active-session.js";
+import { arrive, type Candidate, reject } from "./arrive.js";
 import { RequestStore } from "./cookie-held.js";
 import type { Engine } from "./engine.js";
-import type { CookieRejection } from "./events.js";
-import { contentsOf, type Destination, follow, isExpired, type LiveSession } from "./follow.js";
+import { contentsOf, follow, isExpired } from "./follow.js";
 import type { SessionRequest } from "./request.js";
+import { takeOverOld } from "./takeover.js";
 import { MAX_VALUES, type Transport } from "./transport.js";
-
-interface Candidate {
-  readonly token: string;
-  readonly id: string;
-  readonly signedByOlderKey: boolean;
-}
 
 /**
  * Finds the session of a request: its cookie, the signature, the record, the deadlines. Whatever the cookie holds, this
@@ -23,7 +18,9 @@ export function openSession(engine: Engine, request: SessionRequest): Awaitable<
   const transport = engine.transportFor(request);
   if (engine.cookieHeld === undefined) {
     const candidates = verifiedCandidates(engine, transport.values(request), engine.keyring.verify);
-    return openCandidates(engine, request, transport, candidates);
+    const opened = openCandidates(engine, request, transport, candidates);
+    if (engine.migration === undefined) return opened;
+    return opened instanceof Promise ? opened.then(takeOverOld) : takeOverOld(opened);
   }
   const store = new RequestStore(engine.cookieHeld);
   const take = (value: string) => store.take(value, transport);
@@ -89,64 +86,6 @@ function openCandidate(
   return follow(engine, candidate.id, record).then((destination) => arrive(active, candidate, destination));
 }
 
-/** Binds a new active session to where its token has led. */
-async function arrive(
-  active: ActiveSession,
-  candidate: Candidate,
-  destination: Destination,
-): Promise<ActiveSession> {
-  const { engine } = active;
-  switch (destination.kind) {
-    case "live": {
-      const standing = standingOf(engine, candidate, destination);
-      if (standing === undefined) {
-        reject(engine, "renewed", candidate.id);
-      } else {
-        active.standing = standing;
-        active.adopt(destination.id, destination.renewal ? undefined : candidate.token, destination.stored);
-      }
-      return active;
-    }
-    case "expired": {
-      const { id, record } = destination;
-      await engine.store.delete(id);
-      engine.events.emit("expired", {
-        at: new Date(engine.clock()),
-        sessionId: id,
-        userId: record.userId ?? undefined,
-        timeout: record.idleDeadline < record.absoluteDeadline ? "idle" : "absolute",
-      });
-      return active;
-    }
-    case "ended":
-      reject(engine, "ended", candidate.id);
-      // Whoever logged out, or got a new token, has been told by a cookie that this late request must not overwrite. A
-      // browser whose session was revoked from elsewhere has not.
-      if (
-        destination.tombstone.ended !== "revoked" &&
-        engine.clock() < destination.tombstone.at + engine.grace
-      ) {
-        active.standing = "stale";
-      }
-      return active;
-    case "none":
-      reject(engine, "unknown", candidate.id);
-      return active;
-  }
-}
-
-/** How a verified token stands to the living session that it leads to; undefined where it is good no more. */
-function standingOf(
-  engine: Engine,
-  candidate: Candidate,
-  { renewal, stored }: LiveSession,
-): TokenStanding | undefined {
-  if (renewal === undefined) return candidate.signedByOlderKey ? "signed-by-older-key" : "current";
-  if (engine.clock() < renewal.at + engine.grace) return "in-grace";
-  // Nobody has come with the new token: its response got lost, and this browser has only the old one.
-  return stored.meta.renewedFrom === undefined ? undefined : "renewal-lost";
-}
-
 /** Several cookies verify: the session is used only if exactly one of them leads to a living one (cookie tossing). */
 async function openAmbiguous(
   engine: Engine,
@@ -163,8 +102,4 @@ async function openAmbiguous(
   if (opened.length === 1) return opened[0]!;
   if (opened.length > 1) reject(engine, "ambiguous");
   return new ActiveSession(engine, request, transport, "none");
-}
-
-function reject(engine: Engine, reason: CookieRejection, sessionId?: string): void {
-  engine.events.emit("rejected-cookie", { at: new Date(engine.clock()), reason, sessionId });
 }

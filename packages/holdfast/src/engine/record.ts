@@ -24,6 +24,8 @@ export interface SessionMeta {
   readonly renewedFrom?: string | undefined;
   /** The id of the last renewal's tombstone, which the next renewal removes. */
   readonly predecessor?: string | undefined;
+  /** The sealed reference of the old session that this one was made of, where that was left in its place. */
+  readonly old?: string | undefined;
 }
 
 /** What is left for a while under the id of a token that was replaced or ended. */

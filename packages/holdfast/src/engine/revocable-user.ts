@@ -17,10 +17,7 @@ export class RevocableUser {
   /** Ends one session of this user, at once and everywhere. A session of somebody else's is not affected. */
   async revoke(sessionId: string): Promise<void> {
     if (!isSessionId(sessionId)) return;
-    const { absoluteTimeout, clock, cookieHeld } = this.#engine;
-    const at = clock();
-    const session = { userId: this.#userId, absoluteDeadline: at + absoluteTimeout };
-    await cookieHeld!.revocations!.add(sessionId, session, { ended: "revoked", at });
+    await this.#engine.cookieHeld!.revocations!.revoke(sessionId, this.#userId);
     this.#emit(sessionId, "revoke");
   }
 
@@ -29,7 +26,8 @@ export class RevocableUser {
    * Call it when a password or another factor changes, and, without `except`, when the account is disabled.
    */
   async revokeAll(options: { except?: string } = {}): Promise<void> {
-    await this.#engine.cookieHeld!.revocations!.addAll(this.#userId, options.except);
+    const except = isSessionId(options.except) ? options.except : undefined;
+    await this.#engine.cookieHeld!.revocations!.revokeAll(this.#userId, except);
     this.#emit(undefined, "revokeAll");
   }
 

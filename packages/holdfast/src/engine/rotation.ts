@@ -3,8 +3,9 @@ import type { StoreRecord } from "../stores/contract.js";
 import { newToken, sessionIdOf } from "../token/token.js";
 import type { ActiveSession, Composed, Step } from "./active-session.js";
 import type { Engine } from "./engine.js";
-import type { Destination } from "./follow.js";
+import { contentsOf, type Destination } from "./follow.js";
 import { replaceContents } from "./merge.js";
+import { removeOld } from "./migration.js";
 import { encodeTombstone, type Tombstone } from "./record.js";
 import { storeNew, swap } from "./write.js";
 
@@ -82,17 +83,23 @@ export async function endStored(
   for (let attempt = 1; ; attempt++) {
     const tombstone = tombstoneFor(engine, record, { ...reason, at: engine.clock() });
     const elsewhere = await swap(engine, id, record, tombstone, attempt);
-    if (elsewhere?.kind !== "live") return id;
+    if (elsewhere?.kind !== "live") {
+      const contents = contentsOf(engine, record);
+      if ("meta" in contents && contents.meta.old !== undefined) await removeOld(engine, contents.meta.old);
+      return id;
+    }
     id = elsewhere.id;
     record = elsewhere.stored.record;
   }
 }
 
+type TokenStep = Exclude<Step, { kind: "write" | "takeover" }>;
+
 /**
  * Moves the session to a new token. The new record is stored first and the old one buried after it: a crash in between
  * leaves the old token good, and a new record whose token nobody knows.
  */
-async function replaceToken(active: ActiveSession, step: Exclude<Step, { kind: "write" }>): Promise<void> {
+async function replaceToken(active: ActiveSession, step: TokenStep): Promise<void> {
   const { engine } = active;
   const token = newToken();
   const id = sessionIdOf(token);
@@ -162,7 +169,7 @@ async function storeUnder(
   return { ...next, record };
 }
 
-function tombstoneOf(step: Exclude<Step, { kind: "write" }>, successor: string, at: number): Tombstone {
+function tombstoneOf(step: TokenStep, successor: string, at: number): Tombstone {
   if (step.kind === "renew") return { ended: "renewed", at, successor };
   return { ended: "rotated", at, userId: step.kind === "login" ? step.userId : undefined };
 }
@@ -171,8 +178,12 @@ function tombstoneOf(step: Exclude<Step, { kind: "write" }>, successor: string, 
  * The record of a tombstone. One of a renewal stays as long as the browser may come back without having got the new
  * token; any other, as long as late requests may come. Both its deadlines are the same, so no touch can move them.
  */
-function tombstoneFor(engine: Engine, buried: StoreRecord, tombstone: Tombstone): StoreRecord {
-  const stay = tombstone.ended === "renewed" ? engine.idleTimeout + engine.grace : engine.grace;
+export function tombstoneFor(
+  { idleTimeout, grace }: Pick<Engine, "idleTimeout" | "grace">,
+  buried: StoreRecord,
+  tombstone: Tombstone,
+): StoreRecord {
+  const stay = tombstone.ended === "renewed" ? idleTimeout + grace : grace;
   const deadline = Math.min(tombstone.at + stay, Math.max(buried.absoluteDeadline, tombstone.at));
   return {
     version: buried.version + 1,

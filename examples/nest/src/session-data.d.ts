@@ -1,0 +1,8 @@
+export {};
+
+declare module "holdfast" {
+  /** What a session of this application holds. */
+  interface SessionData {
+    visits?: number;
+  }
+}

@@ -1,0 +1,74 @@
+import type { ActiveSession, TokenStanding } from "./active-session.js";
+import type { Engine } from "./engine.js";
+import type { CookieRejection } from "./events.js";
+import type { Destination, LiveSession } from "./follow.js";
+
+/** A token that has come with a request and verifies, before the store is asked for it. */
+export interface Candidate {
+  readonly token: string;
+  readonly id: string;
+  readonly signedByOlderKey: boolean;
+}
+
+/** Binds a new active session to where its token has led. */
+export async function arrive(
+  active: ActiveSession,
+  candidate: Candidate,
+  destination: Destination,
+): Promise<ActiveSession> {
+  const { engine } = active;
+  switch (destination.kind) {
+    case "live": {
+      const standing = standingOf(engine, candidate, destination);
+      if (standing === undefined) {
+        reject(engine, "renewed", candidate.id);
+      } else {
+        active.standing = standing;
+        active.adopt(destination.id, destination.renewal ? undefined : candidate.token, destination.stored);
+      }
+      return active;
+    }
+    case "expired": {
+      const { id, record } = destination;
+      await engine.store.delete(id);
+      engine.events.emit("expired", {
+        at: new Date(engine.clock()),
+        sessionId: id,
+        userId: record.userId ?? undefined,
+        timeout: record.idleDeadline < record.absoluteDeadline ? "idle" : "absolute",
+      });
+      return active;
+    }
+    case "ended":
+      reject(engine, "ended", candidate.id);
+      // Whoever logged out, or got a new token, has been told by a cookie that this late request must not overwrite. A
+      // browser whose session was revoked from elsewhere has not.
+      if (
+        destination.tombstone.ended !== "revoked" &&
+        engine.clock() < destination.tombstone.at + engine.grace
+      ) {
+        active.standing = "stale";
+      }
+      return active;
+    case "none":
+      reject(engine, "unknown", candidate.id);
+      return active;
+  }
+}
+
+/** How a verified token stands to the living session that it leads to; undefined where it is good no more. */
+function standingOf(
+  engine: Engine,
+  candidate: Candidate,
+  { renewal, stored }: LiveSession,
+): TokenStanding | undefined {
+  if (renewal === undefined) return candidate.signedByOlderKey ? "signed-by-older-key" : "current";
+  if (engine.clock() < renewal.at + engine.grace) return "in-grace";
+  // Nobody has come with the new token: its response got lost, and this browser has only the old one.
+  return stored.meta.renewedFrom === undefined ? undefined : "renewal-lost";
+}
+
+/** Tells that what came with a request is not taken for a session. */
+export function reject(engine: Engine, reason: CookieRejection, sessionId?: string): void {
+  engine.events.emit("rejected-cookie", { at: new Date(engine.clock()), reason, sessionId });
+}
