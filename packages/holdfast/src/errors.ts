@@ -119,7 +119,7 @@ export class PayloadTooLargeError extends HoldfastError {
     super(
       "ERR_HOLDFAST_PAYLOAD_TOO_LARGE",
       500,
-      `The session takes ${size} bytes, and maxPayloadBytes is ${limit}. Its biggest keys: ${biggest}. ` +
+      `The session takes ${size} bytes, and ${limit} is the most. Its biggest keys: ${biggest}. ` +
         "Keep large things in your database and their ids in the session.",
     );
     this.size = size;

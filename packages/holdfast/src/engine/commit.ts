@@ -20,6 +20,7 @@ function hasOtherWork(active: ActiveSession): boolean {
   if (active.busy) return true;
   if (active.record === undefined) return false;
   return (
+    hasUnconfirmedCookie(active) ||
     active.isTouchDue ||
     isRenewalDue(active) ||
     active.renewalToConfirm ||
@@ -34,6 +35,7 @@ async function commitWork(active: ActiveSession): Promise<void> {
     if (!(error instanceof SessionGoneError)) throw error;
     // It was ended by another request. Nothing comes back, and the cookie is that other response's business.
     active.abandonChanges();
+    active.received = active.record;
     if (active.cookieIntent === "set") active.cookieIntent = "keep";
   } finally {
     active.headersSent = true;
@@ -48,11 +50,19 @@ async function store(active: ActiveSession): Promise<void> {
     if (!(await touch(active))) return;
   } else if (active.standing === "signed-by-older-key") {
     if (!(await isUnchanged(active))) return;
+  } else if (hasUnconfirmedCookie(active)) {
+    if (!(await isUnchanged(active))) active.received = active.record;
+    return;
   } else return;
 
   // The session is known to live, and the browser's cookie is out of date: its deadline has moved, or its secret is old.
   const outOfDate = active.engine.persistent || active.standing === "signed-by-older-key";
   if (outOfDate && active.token !== undefined && active.record !== undefined) active.cookieIntent = "set";
+}
+
+/** A session that lives in its cookie was saved early on: another request may have ended it since. */
+function hasUnconfirmedCookie({ engine, record, received, cookieIntent }: ActiveSession): boolean {
+  return engine.cookieHeld?.revocations !== undefined && cookieIntent === "keep" && record !== received;
 }
 
 /** Moves the idle deadline. False where another request was faster, or the session has ended. */

@@ -14,7 +14,7 @@ export interface ResponseHeaders {
 export interface Transport {
   /** The name of the cookie, or of the scheme. */
   readonly name: string;
-  /** Whether what it sends is lost, or seen by others, without HTTPS. */
+  /** Whether clients drop what it sends where there is no HTTPS. */
   readonly secure: boolean;
   /** The request header that it reads: what caches have to know. */
   readonly reads: "Cookie" | "Authorization";
@@ -38,7 +38,7 @@ const TOKEN_HEADER = "Session-Token";
 /** `Authorization: Bearer …` (RFC 6750 2.1), for clients that keep their token themselves and send it with each request. */
 export const bearerTransport: Transport = {
   name: "bearer",
-  secure: true,
+  secure: false,
   reads: "Authorization",
   values(request) {
     const [, token] = /^Bearer +(\S+) *$/i.exec(request.header("authorization") ?? "") ?? [];

@@ -10,7 +10,8 @@ export interface CookieStoreOptions {
   maxCookies?: number;
   /**
    * Where to note which sessions were ended, so that a copy of their cookie is good no more: any Holdfast store, at one
-   * read a request. Default: none, and then the cookie is good until its deadlines, wherever a copy of it is.
+   * read a request. A list that is lost brings back what it had ended, so no `memoryStore` in production. Default: none, and
+   * then the cookie is good until its deadlines, wherever a copy of it is.
    */
   revocations?: Store;
 }
@@ -27,6 +28,7 @@ export interface CookieStore<Revocable extends boolean = boolean> {
 /**
  * Sessions that live in the cookie, sealed with AES-256-GCM under the secrets: no store at all, and its price. Overlapping
  * requests overwrite each other's changes, and nobody can list a user's sessions; see `docs/stores/cookie.md`.
+ * @throws ConfigurationError for a list that is no store, or a number of cookies that is none.
  */
 export function cookieStore(options: CookieStoreOptions & { revocations: Store }): CookieStore<true>;
 export function cookieStore(options?: CookieStoreOptions & { revocations?: undefined }): CookieStore<false>;
@@ -45,5 +47,20 @@ export function cookieStore(options: CookieStoreOptions = {}): CookieStore {
       `expected a whole number from 1 to 9, got ${shown(maxCookies)}`,
     );
   }
+  if (revocations !== undefined) assertList(revocations);
   return { name: "cookie", maxCookies, revocations };
+}
+
+/** The methods of a store that the list needs. */
+const LIST_METHODS = ["load", "create", "replace", "sweep", "close"];
+
+function assertList(revocations: unknown): void {
+  const candidate = revocations as Record<string, unknown> | null;
+  const missing = LIST_METHODS.filter((method) => typeof candidate?.[method] !== "function");
+  if (missing.length > 0) {
+    throw new ConfigurationError(
+      "cookieStore.revocations",
+      `expected a Holdfast store, such as sqliteStore({ path }); it has no ${missing.join(", ")}`,
+    );
+  }
 }
