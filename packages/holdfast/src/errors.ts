@@ -1,3 +1,5 @@
+import { warn } from "./warn.js";
+
 /**
  * Every error that Holdfast throws on purpose. Each class has one cause and a stable `code` to switch on;
  * `status` is the HTTP status that fits when nobody handles the error (Express and others read it).
@@ -13,7 +15,21 @@ export class HoldfastError extends Error {
     this.code = code;
     this.status = status;
   }
+
+  /** What Hono answers with where the application has no `onError`: the status alone, and a warning for who runs it. */
+  getResponse(): Response {
+    warn("HOLDFAST_HANDLER", `a request failed: ${this.stack}`);
+    return new Response(STATUS_TEXTS[this.status], { status: this.status });
+  }
 }
+
+const STATUS_TEXTS: Readonly<Record<number, string>> = {
+  401: "Unauthorized",
+  403: "Forbidden",
+  409: "Conflict",
+  500: "Internal Server Error",
+  503: "Service Unavailable",
+};
 
 /** An option of `createSessions`, a store or an adapter is wrong. Thrown at start-up; `option` names it. */
 export class ConfigurationError extends HoldfastError {

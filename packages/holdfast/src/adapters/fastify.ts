@@ -1,11 +1,13 @@
+import { EventEmitter } from "node:events";
 import type { ServerResponse } from "node:http";
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import type { Exchange } from "../engine/exchange.js";
 import type { DefaultData, Session } from "../engine/session.js";
 import type { SessionSource } from "../engine/sessions.js";
 import { ConfigurationError } from "../errors.js";
+import type { Awaitable } from "../stores/contract.js";
 import { answerError } from "./answer-error.js";
-import { HeldResponse, holdResponse } from "./held-response.js";
+import { describesAnswer, HeldResponse, holdResponse } from "./held-response.js";
 import { NodeRequest } from "./node-request.js";
 import { type AdapterOptions, noSession, twoSessions } from "./options.js";
 
@@ -50,33 +52,55 @@ export async function fastifySessions(
     fastify.decorateRequest("openSession", openSession);
   }
 
+  // A hook that has to wait returns a promise, for Fastify catches what its own next step throws after that, and not what it
+  // throws in a late `done`.
   fastify.addHook("onRequest", (request, reply, done) => {
-    try {
-      const bound = bindings.get(request);
-      if (bound !== undefined && bound.sessions !== sessions) throw twoSessions("fastifySessions");
-      if (bound !== undefined || skip?.(request)) return done();
-      const begin = (exchange: Exchange<any>) => {
-        bindings.set(request, { sessions, exchange, held: hold(reply, exchange) });
-        done();
-      };
-      const opening = new RequestOfFastify(request);
-      const opened = lazy ? sessions.defer(opening) : sessions.open(opening);
-      if (opened instanceof Promise) opened.then(begin, done);
-      else begin(opened);
-    } catch (error) {
-      done(error as Error);
-    }
+    const bound = bindings.get(request);
+    if (bound !== undefined && bound.sessions !== sessions) throw twoSessions("fastifySessions");
+    if (bound !== undefined || skip?.(request)) return done();
+    const bind = (exchange: Exchange<any>) => {
+      bindings.set(request, { sessions, exchange, held: hold(reply, exchange) });
+    };
+    const opening = new RequestOfFastify(request);
+    const opened = lazy ? sessions.defer(opening) : sessions.open(opening);
+    if (opened instanceof Promise) return opened.then(bind);
+    bind(opened);
+    done();
   });
 
-  fastify.addHook("onSend", (request, _reply, _payload, done) => {
+  fastify.addHook("onSend", (request, reply, payload, done) => {
+    const held = bindings.get(request)?.held;
+    // `reply.sent` doesn't say so while an answer waits, and so Fastify sends once more, nothing, for an asynchronous handler
+    // that has answered and gives nothing back.
+    if (held?.hasAnswer || (payload === undefined && held?.hasBegun)) return discard(payload);
+    const dropAnswer = (error: unknown) => {
+      dropHeadersOf(reply);
+      discard(payload);
+      throw error;
+    };
+    let committing: Awaitable<void> | undefined;
     try {
-      const committing = bindings.get(request)?.held.commit();
-      if (committing instanceof Promise) committing.then(() => done(), done);
-      else done();
+      committing = held?.commit();
     } catch (error) {
-      done(error as Error);
+      dropAnswer(error);
     }
+    if (!(committing instanceof Promise)) return done();
+    // Nobody listens to a stream yet that fails meanwhile, which would end the process. Fastify hears of it later.
+    if (payload instanceof EventEmitter) payload.on("error", () => {});
+    return committing.catch(dropAnswer);
   });
+}
+
+/** Fastify would join them to those of the error page. */
+function dropHeadersOf(reply: FastifyReply): void {
+  for (const name of Object.keys(reply.getHeaders())) if (describesAnswer(name)) reply.removeHeader(name);
+}
+
+/** Closes a stream that nobody is going to read: of Node, of the web, of a `Response`. */
+function discard(payload: unknown): void {
+  const body = payload instanceof Response ? payload.body : payload;
+  if (body instanceof ReadableStream) body.cancel().catch(() => {});
+  else (body as { destroy?: () => void } | null | undefined)?.destroy?.();
 }
 
 /** What is sent past Fastify, by `reply.raw`, is held as well. */

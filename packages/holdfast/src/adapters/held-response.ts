@@ -1,5 +1,4 @@
 import type { OutgoingHttpHeader, ServerResponse } from "node:http";
-import type { Exchange } from "../engine/exchange.js";
 import type { ResponseHeaders } from "../engine/transport.js";
 import type { Awaitable } from "../stores/contract.js";
 import { inProduction } from "../warn.js";
@@ -19,6 +18,18 @@ interface Call {
 
 const production = inProduction();
 
+/** What a response is held back for: an `Exchange` of the engine, or another that acts like one. */
+export interface HeldExchange {
+  /** Stores what changed; called once, before the headers leave. */
+  commit(): Awaitable<void>;
+  /** Writes headers of its own, after that. */
+  writeHeaders(headers: ResponseHeaders): void;
+  /** Called when the response has ended. */
+  reportLateChanges(): void;
+  /** Stores what changed since the headers left: the end of the response waits for it. */
+  commitLate?(): Awaitable<void>;
+}
+
 /**
  * Holds a response back from the moment that its first byte would leave until the session is committed. Calls that come
  * meanwhile are kept in order and made afterwards, with the status and the headers as they were at the first of them.
@@ -31,7 +42,7 @@ const production = inProduction();
  */
 export class HeldResponse {
   readonly #response: ServerResponse;
-  readonly #exchange: Exchange<any>;
+  readonly #exchange: HeldExchange;
   readonly #onFailure: (error: unknown) => void;
   #state: "open" | "committing" | "committed" | "released" | "failed" = "open";
   #committing: Promise<void> | undefined;
@@ -43,7 +54,7 @@ export class HeldResponse {
     | { status: number; message: string; headers: Record<string, OutgoingHttpHeader | undefined> }
     | undefined;
 
-  constructor(response: ServerResponse, exchange: Exchange<any>, onFailure: (error: unknown) => void) {
+  constructor(response: ServerResponse, exchange: HeldExchange, onFailure: (error: unknown) => void) {
     this.#response = response;
     this.#exchange = exchange;
     this.#onFailure = onFailure;
@@ -54,7 +65,7 @@ export class HeldResponse {
     const call = { method, original, args };
     if (this.#errorPage !== undefined) return this.#callOfErrorPage(call, this.#errorPage);
     if (this.#state === "released") {
-      if (method === "end") this.#exchange.reportLateChanges();
+      if (method === "end" && !this.#ended) return this.#end(call);
       return original.apply(this.#response, args);
     }
     if (this.#state === "open") {
@@ -83,14 +94,23 @@ export class HeldResponse {
   /** Stores the session before the first call does. @throws what `Exchange.commit` throws, unless `onFailure` has been told. */
   commit(): Awaitable<void> {
     if (this.#state === "open") {
-      const committing = this.#start();
       this.#failureIsTold = true;
-      return committing;
+      return this.#start();
     }
     if (this.#state !== "committing") return;
     const told = this.#failureIsTold;
     this.#failureIsTold = true;
     return told ? this.#committing?.catch(() => {}) : this.#committing;
+  }
+
+  /** Whether the headers will leave with a call that waits for the commit, as `headersSent` doesn't say yet. */
+  get hasBegun(): boolean {
+    return this.#state === "committing" && this.#calls.length > 0;
+  }
+
+  /** Whether a whole answer waits for the commit. What is sent after it must not join it. */
+  get hasAnswer(): boolean {
+    return this.#state === "committing" && (this.#ended || this.#failureIsTold);
   }
 
   #start(): Promise<void> | undefined {
@@ -149,6 +169,18 @@ export class HeldResponse {
     return original.apply(response, firstArgs);
   }
 
+  /** Ends a response whose headers have left, with what changed meanwhile stored or reported. */
+  #end({ original, args }: Call): unknown {
+    this.#ended = true;
+    const storing = this.#exchange.commitLate?.();
+    if (!(storing instanceof Promise)) {
+      this.#exchange.reportLateChanges();
+      return original.apply(this.#response, args);
+    }
+    storing.catch(this.#onFailure).finally(() => original.apply(this.#response, args));
+    return this.#response;
+  }
+
   #replay(): void {
     this.#state = "committed";
     const [first, ...rest] = this.#calls;
@@ -156,7 +188,10 @@ export class HeldResponse {
     this.#restoreHead();
     try {
       this.#release(first);
-      for (const { original, args } of rest) original.apply(this.#response, args);
+      for (const call of rest) {
+        if (call.method === "end") this.#end(call);
+        else call.original.apply(this.#response, call.args);
+      }
     } catch (error) {
       // What Node throws at the caller of a wrong `write` or `writeHead`; the caller has gone on.
       this.#response.destroy(error as Error);
@@ -170,32 +205,42 @@ export class HeldResponse {
     this.#state = "failed";
     this.#calls = [];
     const response = this.#response;
-    this.#errorPage = new ErrorPage(response, this.#ended);
+    // An adapter that waits for `commit` is done with the handler.
+    this.#errorPage = new ErrorPage(response, this.#ended || this.#failureIsTold);
     if (response.headersSent) return;
     // What described the handler's answer must not describe the error's.
     for (const name of response.getHeaderNames()) {
-      if (/^(?:content-.*|etag|last-modified|location|transfer-encoding)$/.test(name))
-        response.removeHeader(name);
+      if (describesAnswer(name)) response.removeHeader(name);
     }
-    if (response.statusMessage !== "") response.statusMessage = "";
+    setStatusMessage(response, "");
   }
 
   #keepHead(): void {
-    const { statusCode, statusMessage } = this.#response;
-    this.#head = { status: statusCode, message: statusMessage, headers: { ...this.#response.getHeaders() } };
+    const response = this.#response;
+    this.#head = {
+      status: response.statusCode,
+      message: hasStatusMessage(response) ? response.statusMessage : "",
+      headers: { ...response.getHeaders() },
+    };
   }
 
   /** An error handler that ran after the handler had answered may have changed the head of an answer that stands. */
   #restoreHead(): void {
     const response = this.#response;
     const { status, message, headers } = this.#head!;
-    setStatus(response, status, message);
+    response.statusCode = status;
+    setStatusMessage(response, message);
     for (const name of response.getHeaderNames()) if (!(name in headers)) response.removeHeader(name);
     for (const [name, value] of Object.entries(headers)) {
       if (value !== undefined && response.getHeader(name) !== value)
         response.setHeader(name, value as string);
     }
   }
+}
+
+/** Whether a header says something of the one answer that it is on, which is not true of an error page in its place. */
+export function describesAnswer(name: string): boolean {
+  return /^(?:cache-control|content-.*|etag|expires|last-modified|location|transfer-encoding)$/.test(name);
 }
 
 /**
@@ -228,10 +273,13 @@ export function holdResponse(response: ServerResponse, held: HeldResponse): void
   holdResponses(response, () => held, isWrapped(response));
 }
 
-/** HTTP/2 has no status message, and warns where one is set. */
-function setStatus(response: ServerResponse, code: number, message: string): void {
-  response.statusCode = code;
-  if (response.statusMessage !== message) response.statusMessage = message;
+/** HTTP/2 has none, and warns where one is read or set. */
+function hasStatusMessage(response: ServerResponse): boolean {
+  return response.req.httpVersionMajor < 2;
+}
+
+function setStatusMessage(response: ServerResponse, message: string): void {
+  if (hasStatusMessage(response) && response.statusMessage !== message) response.statusMessage = message;
 }
 
 /** Whether a middleware has put a method of its own over one of those that the headers leave by. */

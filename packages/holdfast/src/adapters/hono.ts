@@ -1,8 +1,12 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Context, MiddlewareHandler } from "hono";
-import type { DefaultData, Session } from "../engine/session.js";
+import type { Exchange } from "../engine/exchange.js";
+import { type DefaultData, Session } from "../engine/session.js";
 import type { SessionSource } from "../engine/sessions.js";
 import type { ResponseHeaders } from "../engine/transport.js";
+import { HoldfastError } from "../errors.js";
+import { answerError } from "./answer-error.js";
+import { describesAnswer, HeldResponse, holdResponse } from "./held-response.js";
 import { NodeRequest } from "./node-request.js";
 import { type AdapterOptions, twoSessions } from "./options.js";
 import { WebRequest } from "./web-request.js";
@@ -23,47 +27,84 @@ interface HttpBindings {
   outgoing: ServerResponse;
 }
 
-const bindings = new WeakMap<Context, SessionSource<any>>();
+interface Binding {
+  readonly sessions: SessionSource<any>;
+  readonly exchange: Exchange<any>;
+}
+
+/** By the server's request where there is one, for an application that `app.mount` mounts has a context of its own. */
+const bindings = new WeakMap<object, Binding>();
 
 /**
  * Middleware for Hono: `c.var.session`, stored before the response's headers leave. A store that fails goes to `app.onError`,
- * as an error with `status` 503.
+ * as an error with `status` 503, and is answered with that where the application has none.
  */
 export function honoSessions<Data extends object = DefaultData>(
   sessions: SessionSource<Data>,
   { skip, lazy = false }: AdapterOptions<Context> = {},
 ): MiddlewareHandler<SessionEnv<Data>> {
   return async (c, next) => {
-    const bound = bindings.get(c);
-    if (bound !== undefined && bound !== sessions) throw twoSessions("honoSessions");
-    if (bound !== undefined || skip?.(c)) return next();
-    bindings.set(c, sessions);
-
     const { incoming, outgoing } = (c.env ?? {}) as Partial<HttpBindings>;
+    const key = incoming ?? c.req.raw;
+    const bound = bindings.get(key);
+    if (bound !== undefined && bound.sessions !== sessions) throw twoSessions("honoSessions");
+    if (bound !== undefined) {
+      if (c.get("openSession") === undefined) await expose(c, bound.exchange, lazy);
+      return next();
+    }
+    if (skip?.(c)) return next();
+
     const request = incoming ? new NodeRequest(incoming) : new WebRequest(c.req.raw, remoteAddressOf(c));
-    const exchange = lazy ? sessions.defer(request) : await sessions.open(request);
-    c.set("openSession", async () => {
-      c.set("session", await exchange.openSession());
-      return exchange.session;
-    });
-    if (!lazy) c.set("session", exchange.session);
+    const exchange = sessions.defer(request);
+    await expose(c, exchange, lazy);
+    bindings.set(key, { sessions, exchange });
+    const held = outgoing && hold(outgoing, exchange);
     await next();
     try {
-      await exchange.commit();
+      await (held ?? exchange).commit();
     } catch (error) {
-      dropResponse(c);
-      exchange.writeHeaders(headersOf(c));
+      dropAnswer(c, error);
       throw error;
+    } finally {
+      if (!held) exchange.writeHeaders(headersOf(c));
     }
-    exchange.writeHeaders(headersOf(c));
-    outgoing?.once("close", () => exchange.reportLateChanges());
   };
 }
 
+async function expose(c: Context, exchange: Exchange<any>, lazy: boolean): Promise<void> {
+  c.set("session", new Proxy(exchange, sessionWhenUsed));
+  c.set("openSession", () => exchange.openSession());
+  if (!lazy) await exchange.open();
+}
+
+/**
+ * A variable of a context can't be a getter. This is the session from when it is first used: an answer for which nobody has
+ * looked at it isn't marked as one that depends on it, and one that isn't open yet says so.
+ */
+const sessionWhenUsed: ProxyHandler<Exchange<any>> = {
+  get({ session }, name) {
+    const value = Reflect.get(session, name, session);
+    return typeof value === "function" ? value.bind(session) : value;
+  },
+  set: ({ session }, name, value) => Reflect.set(session, name, value),
+  getPrototypeOf: () => Session.prototype,
+};
+
+/** On Node the headers join the answer when it leaves: so does what is sent by `c.env.outgoing` wait for the session. */
+function hold(outgoing: ServerResponse, exchange: Exchange<any>): HeldResponse {
+  const held = new HeldResponse(outgoing, exchange, (error) => answerError(outgoing, error));
+  holdResponse(outgoing, held);
+  return held;
+}
+
 /** Leaves nothing of the handler's answer for the error page, with which Hono would join its headers. */
-function dropResponse(c: Context): void {
+function dropAnswer(c: Context, error: unknown): void {
+  const headers = new Headers(c.res.headers);
+  for (const name of [...headers.keys()]) if (describesAnswer(name)) headers.delete(name);
+  c.res.body?.cancel().catch(() => {});
   c.res = undefined;
-  c.res = new Response(null);
+  c.res = new Response(null, { headers });
+  c.status(error instanceof HoldfastError ? (error.status as 503) : 500);
 }
 
 function headersOf(c: Context): ResponseHeaders {

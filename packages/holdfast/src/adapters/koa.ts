@@ -32,6 +32,7 @@ export function koaSessions<Data extends object>(
   { skip, lazy = false }: AdapterOptions<Context> = {},
 ): Middleware {
   return async (ctx, next) => {
+    installOn(ctx.app.context);
     const bound = bindings.get(ctx.req);
     if (bound !== undefined && bound.sessions !== sessions) throw twoSessions("koaSessions");
     if (bound !== undefined || skip?.(ctx)) return next();
@@ -39,7 +40,6 @@ export function koaSessions<Data extends object>(
     const request = new KoaRequest(ctx);
     const exchange = lazy ? sessions.defer(request) : await sessions.open(request);
     bindings.set(ctx.req, { sessions, exchange });
-    installOn(ctx.app.context);
     const held = new HeldResponse(ctx.res, exchange, (error) => ctx.onerror(error as Error));
     holdResponse(ctx.res, held);
     try {
@@ -84,11 +84,15 @@ const sessionProperties: PropertyDescriptorMap & ThisType<Context> = {
     get() {
       return bindings.get(this.req)?.exchange.session;
     },
-    set() {
-      throw new InvalidArgumentError(
-        "ctx.session can't be assigned. Use `await ctx.session.destroy()` to end the session, and `ctx.session.data = …` to " +
-          "replace its data.",
-      );
+    set(value) {
+      if (bindings.has(this.req)) {
+        throw new InvalidArgumentError(
+          "ctx.session can't be assigned. Use `await ctx.session.destroy()` to end the session, and `ctx.session.data = …` " +
+            "to replace its data.",
+        );
+      }
+      // Without this middleware, it is a property like any other.
+      Object.defineProperty(this, "session", { value, configurable: true, enumerable: true, writable: true });
     },
   },
   openSession: {

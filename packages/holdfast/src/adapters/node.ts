@@ -39,6 +39,7 @@ export interface NodeSessions<Data extends object> {
 interface Binding {
   readonly sessions: SessionSource<any>;
   readonly exchange: Exchange<any>;
+  readonly held: HeldResponse;
 }
 
 const bindings = new WeakMap<AnyRequest, Binding>();
@@ -60,12 +61,10 @@ export function nodeSessions<Data extends object>(
         return;
       }
       const begin = (exchange: Exchange<Data>) => {
-        bindings.set(request, { sessions, exchange });
+        const held = new HeldResponse(response as ServerResponse, exchange, next);
+        bindings.set(request, { sessions, exchange, held });
         Object.defineProperties(request, sessionProperties);
-        holdResponse(
-          response as ServerResponse,
-          new HeldResponse(response as ServerResponse, exchange, next),
-        );
+        holdResponse(response as ServerResponse, held);
         next();
       };
       const opening = new NodeRequest(request as IncomingMessage);
@@ -85,7 +84,7 @@ export function nodeSessions<Data extends object>(
             if (failure !== undefined) throw failure;
             await handle(request as Req & WithSession<Data>, response);
           } catch (error) {
-            answerError(response as ServerResponse, error);
+            answerError(response as ServerResponse, error, bindings.get(request)?.held);
           }
         });
       },

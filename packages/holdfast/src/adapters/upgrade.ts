@@ -9,7 +9,8 @@ export interface UpgradeOptions {
   /**
    * The origins whose pages may open a WebSocket, as in "https://shop.example"; "any" for all of them. Browsers send the
    * cookie with a WebSocket that a page of another site opens, and no CORS rule stops it (OWASP: cross-site WebSocket
-   * hijacking). A request without an Origin comes from no browser, and is let through. Default: the host of the request.
+   * hijacking). A request without an Origin comes from no page of another site, and is let through. Default: the host of the
+   * request; behind a proxy that sends on another host, name the origins.
    */
   origins?: readonly string[] | "any";
 }
@@ -19,7 +20,7 @@ export interface UpgradeOptions {
  * (a new session, `login`, `rotate`) throws `HeadersSentError`; changes to a stored session are stored by `await
  * session.save()` or `update`. Close the socket in `session.onEnd`.
  *
- * @throws CrossOriginError for a page of another origin: answer 403.
+ * @throws CrossOriginError for a page of another origin: answer 403. ConfigurationError for what is no list of origins.
  * @throws StoreError when the store fails: answer 503.
  */
 export async function upgradeSession<Data extends object = DefaultData>(
@@ -27,22 +28,39 @@ export async function upgradeSession<Data extends object = DefaultData>(
   request: IncomingMessage,
   { origins }: UpgradeOptions = {},
 ): Promise<Session<Data>> {
-  if (origins !== undefined && origins !== "any" && !Array.isArray(origins)) {
-    throw new ConfigurationError("origins", `expected a list of origins or "any", got ${shown(origins)}`);
-  }
+  assertOrigins(origins);
   assertOrigin(request, origins);
   return (await sessions.open(new NodeRequest(request))).withoutResponse().session;
 }
 
-function assertOrigin(
-  { headers: { origin, host } }: IncomingMessage,
-  origins: readonly string[] | "any" | undefined,
-): void {
-  if (origin === undefined || origins === "any") return;
-  const allowed = origins === undefined ? hostOf(origin) === host?.toLowerCase() : origins.includes(origin);
-  if (!allowed) throw new CrossOriginError();
+/** As browsers send it: without a path, and a wildcard would match nothing. */
+const ORIGIN = /^[a-z][a-z0-9+.-]*:\/\/[^/?#*\s]+$/;
+
+function assertOrigins(origins: readonly string[] | "any" | undefined): void {
+  if (origins === undefined || origins === "any") return;
+  if (!Array.isArray(origins))
+    throw new ConfigurationError("origins", `expected a list of origins or "any", got ${shown(origins)}`);
+  for (const origin of origins) {
+    if (typeof origin !== "string" || !ORIGIN.test(origin))
+      throw new ConfigurationError(
+        "origins",
+        `${shown(origin)} is no origin, which looks like "https://shop.example"`,
+      );
+  }
 }
 
-function hostOf(origin: string): string | undefined {
-  return URL.canParse(origin) ? new URL(origin).host : undefined;
+function assertOrigin(request: IncomingMessage, origins: readonly string[] | "any" | undefined): void {
+  const { origin } = request.headers;
+  if (origin === undefined || origins === "any") return;
+  if (!(origins?.includes(origin) ?? isOwn(origin, request))) throw new CrossOriginError();
+}
+
+/** Whether the page came from the host that the request goes to; from HTTPS, where the server knows that it speaks it. */
+function isOwn(origin: string, { headers: { host }, socket }: IncomingMessage): boolean {
+  const page = URL.canParse(origin) ? new URL(origin) : undefined;
+  const schemes = (socket as { encrypted?: boolean }).encrypted ? ["https:"] : ["https:", "http:"];
+  if (host === undefined || page === undefined || !schemes.includes(page.protocol)) return false;
+  // Some proxies write the default port, which an origin never has.
+  const asked = `${page.protocol}//${host}`;
+  return URL.canParse(asked) && new URL(asked).host === page.host;
 }

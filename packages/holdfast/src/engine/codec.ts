@@ -16,6 +16,7 @@ export interface Codec {
  */
 export const jsonCodec: Codec = {
   encode(data) {
+    if (isCarried(data, 0)) return JSON.stringify(data);
     let fault: Fault | undefined;
     try {
       fault = faultIn(data, []);
@@ -28,6 +29,40 @@ export const jsonCodec: Codec = {
   },
   decode: (text) => JSON.parse(text),
 };
+
+/** Deeper data is looked at by `faultIn`, which tells a cycle. */
+const QUICK_DEPTH = 50;
+
+/** Whether JSON carries the whole of a value: the quick answer for nearly all data. Where it is no, `faultIn` tells why. */
+function isCarried(value: unknown, depth: number): boolean {
+  switch (typeof value) {
+    case "string":
+    case "boolean":
+      return true;
+    case "number":
+      return Number.isFinite(value);
+    case "object":
+      break;
+    default:
+      return false;
+  }
+  if (value === null) return true;
+  if (depth > QUICK_DEPTH || Object.getOwnPropertySymbols(value).length > 0) return false;
+  if (Array.isArray(value)) {
+    if (Object.getPrototypeOf(value) !== Array.prototype || Object.keys(value).length !== value.length)
+      return false;
+    for (const member of value) if (!isCarried(member, depth + 1)) return false;
+    return !Object.hasOwn(value, "toJSON");
+  }
+  if (!isPlainObject(value) || typeof value.toJSON === "function") return false;
+  const keys = Object.keys(value);
+  if (Object.getOwnPropertyNames(value).length !== keys.length) return false;
+  for (const key of keys) {
+    const member = value[key];
+    if (member !== undefined && !isCarried(member, depth + 1)) return false;
+  }
+  return true;
+}
 
 /** What JSON can't carry, and where. The path is put together on the way out, so that a value without a fault costs none. */
 interface Fault {

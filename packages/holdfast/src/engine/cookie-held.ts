@@ -63,7 +63,7 @@ export class RequestStore implements EngineStore {
       const other = this.#records.get(id);
       // As where the cookie's path was changed, and the browser has the one of before, too.
       if (other === undefined || isNewer(record, other)) this.#records.set(id, record);
-      return { token, signedByOlderKey: opened.sealedByOlderKey };
+      return { token, id, signedByOlderKey: opened.sealedByOlderKey };
     } catch {
       return { refused: "malformed" }; // Written by a newer Holdfast.
     }

@@ -50,6 +50,7 @@ export class Endings {
   readonly #events: EventBus;
   readonly #watchers = new Map<string, Set<Watcher>>();
   #listens = false;
+  #closed = false;
 
   constructor(events: EventBus) {
     this.#events = events;
@@ -57,6 +58,7 @@ export class Endings {
 
   /** Calls `listener` once, when the session of this id has ended, renewals followed. The returned function ends the wait. */
   watch(engine: Engine, id: string, every: number, listener: SessionEndListener): () => void {
+    if (this.#closed) return () => {};
     this.#listen();
     const watcher: Watcher = {
       id,
@@ -70,6 +72,13 @@ export class Endings {
     // It may have ended since its request was opened.
     void this.#check(watcher);
     return () => this.#remove(watcher);
+  }
+
+  /** Ends all waits, and begins no other. */
+  close(): void {
+    this.#closed = true;
+    for (const watchers of [...this.#watchers.values()])
+      for (const watcher of watchers) this.#remove(watcher);
   }
 
   #listen(): void {

@@ -50,10 +50,17 @@ export async function find(engine: Engine, id: string): Promise<Destination> {
   return follow(engine, id, await engine.store.load(id));
 }
 
+/** Stores that keep records in memory give the same one again and again: it is read once. */
+const decoded = new WeakMap<StoreRecord, Contents>();
+
 /** A record's payload, read. @throws StoreCorruptError */
 export function contentsOf(engine: Engine, record: StoreRecord): Contents {
+  const known = decoded.get(record);
+  if (known !== undefined) return known;
   try {
-    return decodePayload(record.payload);
+    const contents = decodePayload(record.payload);
+    decoded.set(record, contents);
+    return contents;
   } catch (error) {
     throw engine.store.corrupt("load", (error as Error).message);
   }

@@ -1,6 +1,5 @@
 import type { Awaitable, StoreRecord } from "../stores/contract.js";
 import type { Verification } from "../token/keyring.js";
-import { sessionIdOf } from "../token/token.js";
 import { ActiveSession } from "./active-session.js";
 import { arrive, type Candidate, reject } from "./arrive.js";
 import { RequestStore } from "./cookie-held.js";
@@ -59,7 +58,7 @@ function verifiedCandidates(
     if ("refused" in verification) {
       reject(engine, verification.refused);
     } else if (!candidates.some(({ token }) => token === verification.token)) {
-      candidates.push({ ...verification, id: sessionIdOf(verification.token) });
+      candidates.push(verification);
     }
   }
   return candidates;

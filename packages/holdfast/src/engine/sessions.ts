@@ -62,6 +62,7 @@ export abstract class BaseSessions<Data extends object> implements SessionSource
     if (this.#closed) return;
     this.#closed = true;
     clearTimeout(this.#sweepTimer);
+    this.#engine.endings.close();
     await this.#engine.store.close();
   }
 

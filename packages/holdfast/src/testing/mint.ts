@@ -2,6 +2,7 @@ import type { DefaultData } from "../engine/session.js";
 import type { SessionSource } from "../engine/sessions.js";
 import type { ResponseHeaders } from "../engine/transport.js";
 import { ConfigurationError } from "../errors.js";
+import { shown } from "../shown.js";
 
 export interface MintOptions<Data> {
   /** Where the application under test listens: it decides the cookie's name and attributes. Default: "http://localhost". */
@@ -10,7 +11,7 @@ export interface MintOptions<Data> {
   userId?: string;
   /** What the session holds, beside what `initial` gives. */
   data?: Partial<Data>;
-  /** Headers that the engine looks at: `user-agent`, or what a `transport` function reads. Lower-case names. */
+  /** Headers that the engine looks at: `User-Agent`, or what a `transport` function reads. */
   headers?: Readonly<Record<string, string>>;
 }
 
@@ -26,7 +27,9 @@ export interface MintedSession {
   readonly cookies: ReadonlyArray<{
     name: string;
     value: string;
-    url: string;
+    /** The host of `url`; with a dot before it, the `cookie.domain` of the application. */
+    domain: string;
+    path: string;
     httpOnly: boolean;
     secure: boolean;
     sameSite: "Lax" | "Strict" | "None";
@@ -36,15 +39,15 @@ export interface MintedSession {
 /**
  * Makes a session as if somebody had come, and logged in where `userId` is given, by way of the engine and the store: what
  * the application then reads is real.
+ * @throws ConfigurationError for a `url` that is none of http or https, and what `session.login` and the store throw.
  */
 export async function mintSession<Data extends object = DefaultData>(
   sessions: SessionSource<Data>,
   { url = "http://localhost", userId, data, headers = {} }: MintOptions<Data> = {},
 ): Promise<MintedSession> {
-  if (!URL.canParse(url))
-    throw new ConfigurationError("url", "expected the address of the application under test");
-  const { host, protocol, origin } = new URL(url);
-  const all: Record<string, string> = { ...headers, host };
+  const { host, hostname, protocol } = addressOf(url);
+  const all: Record<string, string> = { host };
+  for (const [name, value] of Object.entries(headers)) all[name.toLowerCase()] = value;
   const exchange = await sessions.open({
     header: (name) => all[name],
     encrypted: protocol === "https:",
@@ -70,23 +73,33 @@ export async function mintSession<Data extends object = DefaultData>(
   if (token !== "")
     return { id: session.id, headers: { authorization: `Bearer ${token}` }, cookie: "", cookies: [] };
 
-  const cookies = lines.map((line) => cookieOf(line, origin));
+  const cookies = lines.map((line) => cookieOf(line, hostname));
   const cookie = cookies.map(({ name, value }) => `${name}=${value}`).join("; ");
   return { id: session.id, headers: { cookie }, cookie, cookies };
 }
 
-function cookieOf(line: string, url: string): MintedSession["cookies"][number] {
+function addressOf(url: string): URL {
+  const address = URL.canParse(url) ? new URL(url) : undefined;
+  if (address?.protocol === "http:" || address?.protocol === "https:") return address;
+  throw new ConfigurationError(
+    "url",
+    `expected the address of the application under test, as in "http://localhost:3000", got ${shown(url)}`,
+  );
+}
+
+function cookieOf(line: string, hostname: string): MintedSession["cookies"][number] {
   const [pair = "", ...attributes] = line.split("; ");
   const equals = pair.indexOf("=");
-  const sameSite = attributes
-    .find((attribute) => attribute.startsWith("SameSite="))
-    ?.slice("SameSite=".length);
+  const attribute = (name: string) =>
+    attributes.find((text) => text.startsWith(`${name}=`))?.slice(name.length + 1);
+  const domain = attribute("Domain");
   return {
     name: pair.slice(0, equals),
     value: pair.slice(equals + 1),
-    url,
+    domain: domain === undefined ? hostname : `.${domain}`,
+    path: attribute("Path") ?? "/",
     httpOnly: attributes.includes("HttpOnly"),
     secure: attributes.includes("Secure"),
-    sameSite: sameSite as "Lax" | "Strict" | "None",
+    sameSite: attribute("SameSite") as "Lax" | "Strict" | "None",
   };
 }

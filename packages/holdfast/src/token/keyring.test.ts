@@ -4,7 +4,7 @@ import { afterEach, beforeEach, describe, expect, it, type MockInstance, vi } fr
 import { ConfigurationError } from "../errors.js";
 import { createKeyring, SIGNED_TOKEN_LENGTH } from "./keyring.js";
 import { SECRET_COMMAND, type Secret } from "./secret.js";
-import { newToken } from "./token.js";
+import { newToken, sessionIdOf } from "./token.js";
 
 /** Any unit of UTF-16, lone surrogates too. (fast-check's own "binary" takes a second to start.) */
 const CODE_UNIT = fc.oneof(fc.nat(0xff), fc.nat(0xffff)).map((code) => String.fromCharCode(code));
@@ -49,7 +49,11 @@ describe("a signed token", () => {
   it("gives its token back", () => {
     for (let run = 0; run < 100; run++) {
       const token = newToken();
-      expect(keyring.verify(keyring.sign(token))).toEqual({ token, signedByOlderKey: false });
+      expect(keyring.verify(keyring.sign(token))).toEqual({
+        token,
+        id: sessionIdOf(token),
+        signedByOlderKey: false,
+      });
     }
   });
 
@@ -141,6 +145,21 @@ describe("a value that is no signed token", () => {
   });
 });
 
+describe("what has verified before", () => {
+  it("verifies again, and only that: neither another signature nor another token comes with it", () => {
+    const keyring = createKeyring([SECRET], true);
+    const tokens = Array.from({ length: 200 }, newToken);
+    for (const token of tokens) keyring.verify(keyring.sign(token));
+    for (const [index, token] of tokens.entries()) {
+      const signed = keyring.sign(token);
+      expect(keyring.verify(signed)).toEqual({ token, id: sessionIdOf(token), signedByOlderKey: false });
+      const other = keyring.sign(tokens[(index + 1) % tokens.length]!);
+      expect(keyring.verify(token + other.slice(43))).toEqual(FORGED);
+      expect(keyring.verify(`${signed.slice(0, -1)}${signed.endsWith("A") ? "Q" : "A"}`)).toEqual(FORGED);
+    }
+  });
+});
+
 describe("rotating secrets", () => {
   const token = newToken();
 
@@ -148,11 +167,13 @@ describe("rotating secrets", () => {
     const rotated = createKeyring([SECRET, OLDER, OLDEST], true);
     expect(rotated.verify(createKeyring([SECRET], true).sign(token))).toEqual({
       token,
+      id: sessionIdOf(token),
       signedByOlderKey: false,
     });
     for (const older of [OLDER, OLDEST]) {
       expect(rotated.verify(createKeyring([older], true).sign(token))).toEqual({
         token,
+        id: sessionIdOf(token),
         signedByOlderKey: true,
       });
     }
@@ -209,7 +230,7 @@ describe("the forms of a secret", () => {
     const keyring = createKeyring([bytes], true);
     const signed = keyring.sign(token);
     bytes.fill(0);
-    expect(keyring.verify(signed)).toEqual({ token, signedByOlderKey: false });
+    expect(keyring.verify(signed)).toEqual({ token, id: sessionIdOf(token), signedByOlderKey: false });
   });
 
   it("the signing key is not the secret itself: each purpose has a key of its own", () => {
@@ -281,7 +302,11 @@ describe("in development", () => {
   it("a weak secret works, with a warning that names it and doesn't tell it", () => {
     const keyring = createKeyring([SECRET, "keyboard cat"], false);
     const token = newToken();
-    expect(keyring.verify(keyring.sign(token))).toEqual({ token, signedByOlderKey: false });
+    expect(keyring.verify(keyring.sign(token))).toEqual({
+      token,
+      id: sessionIdOf(token),
+      signedByOlderKey: false,
+    });
     expect(warnings()).toHaveLength(1);
     expect(warnings()[0]).toMatch(/^secrets\[1\]: /);
     expect(warnings()[0]).toContain(SECRET_COMMAND);
@@ -297,7 +322,7 @@ describe("in development", () => {
     const one = createKeyring(secrets as Secret[], false);
     const other = createKeyring(secrets as Secret[], false);
     const token = newToken();
-    expect(one.verify(one.sign(token))).toEqual({ token, signedByOlderKey: false });
+    expect(one.verify(one.sign(token))).toEqual({ token, id: sessionIdOf(token), signedByOlderKey: false });
     expect(other.verify(one.sign(token))).toEqual(FORGED);
     expect(warning.mock.calls[0]![1]).toEqual({ type: "HoldfastWarning", code: "HOLDFAST_NO_SECRET" });
     expect(warnings()[0]).toContain(SECRET_COMMAND);

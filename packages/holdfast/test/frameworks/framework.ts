@@ -90,7 +90,9 @@ export type Lack =
   /** The adapter doesn't learn the address of the peer, so Holdfast can't trust proxies by their address. */
   | "peer address"
   /** The adapter can't see what a handler changes after its answer has begun. */
-  | "late changes";
+  | "late changes"
+  /** With `lazy` there is no session property to look at too early, so there is no `/lazy/early`. */
+  | "session property";
 
 /** What an application under test is made with. */
 export interface Setup {

@@ -1,7 +1,6 @@
 import { Lanes } from "../../engine/lanes.js";
-import { recordFault } from "../../engine/record.js";
 import { ConfigurationError } from "../../errors.js";
-import type { ReplaceResult, Store, StoredSession, StoreRecord } from "../../stores/contract.js";
+import type { ReplaceResult, Store, StoreCall, StoredSession, StoreRecord } from "../../stores/contract.js";
 import { sessionIdOf } from "../../token/token.js";
 import { warn } from "../../warn.js";
 import { Cookie } from "../express-session/cookie.js";
@@ -30,7 +29,7 @@ export function fromConnectStore(store: AnyConnectStore): Store {
     );
   }
   const lanes = lanesOf.get(store) ?? new Lanes(PATIENCE);
-  if (!lanesOf.has(store)) warnOfWeakness();
+  if (!lanesOf.has(store)) warnOfWeakness(store);
   lanesOf.set(store, lanes);
   return new BridgedStore(store, lanes);
 }
@@ -46,29 +45,30 @@ class BridgedStore implements Store {
   }
 
   async load(id: string): Promise<StoreRecord | undefined> {
-    const record = (await this.#get(id))?.holdfast;
-    return recordFault(record) === undefined ? record : undefined;
+    const stored = await this.#get(id);
+    // Whatever else is there is for the engine to refuse: a damaged record must not look like none.
+    return stored === undefined ? undefined : (stored.holdfast ?? null);
   }
 
-  create(id: string, record: StoreRecord): Promise<boolean> {
+  create(id: string, record: StoreRecord, call: StoreCall): Promise<boolean> {
     return this.#lanes.run(id, async () => {
       if ((await this.load(id)) !== undefined) return false;
-      await this.#put(id, record, undefined);
+      await this.#put(id, record, undefined, call.now);
       return true;
     });
   }
 
-  replace(id: string, expectedVersion: number, record: StoreRecord): Promise<ReplaceResult> {
+  replace(id: string, expectedVersion: number, record: StoreRecord, call: StoreCall): Promise<ReplaceResult> {
     return this.#lanes.run(id, async () => {
       const current = await this.load(id);
       if (current === undefined) return { status: "gone" };
       if (current.version !== expectedVersion) return { status: "conflict", record: current };
-      await this.#put(id, record, current);
+      await this.#put(id, record, current, call.now);
       return { status: "done" };
     });
   }
 
-  touch(id: string, idleDeadline: number): Promise<boolean> {
+  touch(id: string, idleDeadline: number, call: StoreCall): Promise<boolean> {
     return this.#lanes.run(id, async () => {
       const current = await this.load(id);
       if (
@@ -77,16 +77,16 @@ class BridgedStore implements Store {
         idleDeadline > current.absoluteDeadline
       )
         return false;
-      await this.#put(id, { ...current, idleDeadline }, current);
+      await this.#put(id, { ...current, idleDeadline }, current, call.now);
       return true;
     });
   }
 
-  delete(id: string): Promise<void> {
+  delete(id: string, call: StoreCall): Promise<void> {
     return this.#lanes.run(id, async () => {
       const current = await this.load(id);
       await this.#destroy(id);
-      if (typeof current?.userId === "string") await this.#leave(current.userId, id);
+      if (typeof current?.userId === "string") await this.#leave(current.userId, id, call.now);
     });
   }
 
@@ -104,29 +104,29 @@ class BridgedStore implements Store {
     return found;
   }
 
-  async deleteByUser(userId: string, except: string | undefined): Promise<string[]> {
+  async deleteByUser(userId: string, except: string | undefined, call: StoreCall): Promise<string[]> {
     const ids = (await this.listByUser(userId)).map(({ id }) => id).filter((id) => id !== except);
-    for (const id of ids) await this.delete(id);
+    for (const id of ids) await this.delete(id, call);
     return ids;
   }
 
   /** The application has made the store, and closes it. */
   close(): void {}
 
-  async #put(id: string, record: StoreRecord, before: StoreRecord | undefined): Promise<void> {
+  async #put(id: string, record: StoreRecord, before: StoreRecord | undefined, now: number): Promise<void> {
     // First the index: one entry too many is harmless, and one that is missing can't be revoked.
-    if (record.userId !== null) await this.#join(record.userId, id, record.absoluteDeadline);
-    await this.#set(id, record.idleDeadline, { holdfast: record });
+    if (record.userId !== null) await this.#join(record.userId, id, record.absoluteDeadline, now);
+    await this.#set(id, record.idleDeadline, { holdfast: record }, now);
     if (typeof before?.userId === "string" && before.userId !== record.userId)
-      await this.#leave(before.userId, id);
+      await this.#leave(before.userId, id, now);
   }
 
-  #join(userId: string, id: string, until: number): Promise<void> {
-    return this.#changeIndex(userId, (ids) => ({ ...ids, [id]: Math.max(until, ids[id] ?? 0) }));
+  #join(userId: string, id: string, until: number, now: number): Promise<void> {
+    return this.#changeIndex(userId, now, (ids) => ({ ...ids, [id]: Math.max(until, ids[id] ?? 0) }));
   }
 
-  #leave(userId: string, id: string): Promise<void> {
-    return this.#changeIndex(userId, ({ [id]: _, ...others }) => others);
+  #leave(userId: string, id: string, now: number): Promise<void> {
+    return this.#changeIndex(userId, now, ({ [id]: _, ...others }) => others);
   }
 
   async #idsOf(userId: string): Promise<string[]> {
@@ -136,16 +136,18 @@ class BridgedStore implements Store {
   /** The index of a user: session id to absolute deadline. */
   #changeIndex(
     userId: string,
+    now: number,
     change: (ids: Record<string, number>) => Record<string, number>,
   ): Promise<void> {
     const key = indexKey(userId);
     return this.#lanes.run(key, async () => {
       const before: Record<string, number> = (await this.#get(key))?.ids ?? {};
-      const ids = change(before);
+      // Nobody tells of those that the store has removed by itself.
+      const ids = Object.fromEntries(Object.entries(change(before)).filter(([, until]) => until > now));
       if (JSON.stringify(ids) === JSON.stringify(before)) return;
       const deadlines = Object.values(ids);
       if (deadlines.length === 0) await this.#destroy(key);
-      else await this.#set(key, Math.max(...deadlines), { ids });
+      else await this.#set(key, Math.max(...deadlines), { ids }, now);
     });
   }
 
@@ -158,8 +160,8 @@ class BridgedStore implements Store {
     });
   }
 
-  #set(key: string, expires: number, content: object): Promise<void> {
-    const cookie = new Cookie({ maxAge: Math.max(expires - Date.now(), 1000) });
+  #set(key: string, expires: number, content: object, now: number): Promise<void> {
+    const cookie = new Cookie({ maxAge: Math.max(expires - now, 1000) });
     return new Promise((resolve, reject) => {
       this.#store.set(key, { cookie, ...content } as unknown as StoredData, (error) =>
         error ? reject(error) : resolve(),
@@ -179,11 +181,12 @@ function indexKey(userId: string): string {
   return sessionIdOf(`sessions of user ${userId}`);
 }
 
-function warnOfWeakness(): void {
+function warnOfWeakness(store: object): void {
+  const name = store.constructor?.name || "a store for express-session";
   warn(
     "HOLDFAST_CONNECT_STORE",
-    "fromConnectStore(): a store for express-session has no compare-and-swap. Within this process no update is lost and no " +
-      "session comes back; two processes that write to one session at the same time can overwrite each other. Use one of " +
-      "Holdfast's own stores where several processes run.",
+    `fromConnectStore(): ${name} has no compare-and-swap. Within this process no update is lost and no session comes back; ` +
+      "two processes that write to one session at the same time can overwrite each other. Use one of Holdfast's own stores " +
+      "where several processes run.",
   );
 }

@@ -9,7 +9,7 @@ import { StoreClient } from "../../engine/store-client.js";
 import { ConflictError } from "../../errors.js";
 import type { Store as HoldfastStore, StoreRecord } from "../../stores/contract.js";
 import { sessionIdOf } from "../../token/token.js";
-import type { Callback, ConnectRequest, Session } from "../express-session/session.js";
+import { type Callback, type ConnectRequest, noteMerged, type Session } from "../express-session/session.js";
 import { type ConnectStore, Store, type StoredData } from "../express-session/store.js";
 
 export interface ToConnectStoreOptions {
@@ -81,11 +81,7 @@ class BridgedStore extends Store {
   }
 
   override touch(sid: string, session: StoredData, callback?: Callback): void {
-    const deadline = this.#idleDeadline(session, Number.MAX_SAFE_INTEGER);
-    answer(
-      Promise.resolve(this.#store.touch(sessionIdOf(sid), deadline)),
-      callback && ((error) => callback(error)),
-    );
+    answer(this.#touch(sid, session), callback);
   }
 
   override destroy(sid: string, callback?: Callback): void {
@@ -114,9 +110,20 @@ class BridgedStore extends Store {
     return { ...cookie, expires } as StoredData["cookie"];
   }
 
+  /** A touch only moves the deadline forward: other attributes of the cookie, and a shorter lifetime, are written. */
+  async #touch(sid: string, session: StoredData): Promise<void> {
+    const base = this.#bases.get(session);
+    if (base !== undefined && !isSameCookie(session.cookie, this.#contents(base.record).meta.cookie)) {
+      await this.#write(sid, session);
+      return;
+    }
+    await this.#store.touch(sessionIdOf(sid), this.#idleDeadline(session, Number.MAX_SAFE_INTEGER));
+  }
+
   async #write(sid: string, session: StoredData): Promise<void> {
     const id = sessionIdOf(sid);
     let base = this.#bases.get(session);
+    let isMerged = false;
     for (let attempt = 1; attempt <= MAX_ATTEMPTS; attempt++) {
       const text = dataText(session);
       const current = base?.record ?? (await this.#store.load(id));
@@ -130,11 +137,15 @@ class BridgedStore extends Store {
         if (answer.status === "gone") return;
         if (answer.status === "conflict") {
           if (this.#isTombstone(answer.record)) return;
-          if (base !== undefined) base = this.#mergeOnto(session, base, answer.record);
+          if (base !== undefined) {
+            base = this.#mergeOnto(session, base, answer.record);
+            isMerged = true;
+          }
           continue;
         }
       }
       this.#bases.set(session, { record, text });
+      if (isMerged) noteMerged(session, text);
       return;
     }
     throw new ConflictError(MAX_ATTEMPTS);
@@ -223,9 +234,28 @@ function dataText({ cookie: _, ...data }: StoredData): string {
   return JSON.stringify(data);
 }
 
-function passportUser(session: Record<string, any>): string | number | undefined {
+/** Milliseconds that `originalMaxAge` may be off: the original counts anew with each touch. */
+const DRIFT = 1000;
+
+function isSameCookie(cookie: object, stored: Record<string, unknown> = {}): boolean {
+  const { expires: _, originalMaxAge: mine, ...attributes } = JSON.parse(JSON.stringify(cookie ?? {}));
+  const { expires: __, originalMaxAge: theirs, ...others } = stored;
+  const lasts =
+    mine === theirs ||
+    (typeof mine === "number" && typeof theirs === "number" && Math.abs(mine - theirs) < DRIFT);
+  return lasts && JSON.stringify(attributes) === JSON.stringify(others);
+}
+
+/** What Passport noted, where it can be a user id: some serialize a whole profile, which nobody lists by. */
+function passportUser(session: Record<string, any>): string | undefined {
   const user = session.passport?.user;
-  return typeof user === "string" || typeof user === "number" ? user : undefined;
+  if (typeof user !== "string" && typeof user !== "number") return undefined;
+  try {
+    assertUserId(String(user));
+    return String(user);
+  } catch {
+    return undefined;
+  }
 }
 
 function answer<T>(promise: Promise<T>, callback: ((error: any, value?: T) => void) | undefined): void {

@@ -101,8 +101,7 @@ export class ConnectExchange implements HeldExchange {
       if (typeof sessionID !== "string") return;
       const text = textOf(session);
       const hasChanged = session.id !== this.#committed?.id || text !== this.#committed.text;
-      if (hasChanged && this.#isToBeSaved(session, text))
-        return promised((done) => void session.save(done));
+      if (hasChanged && this.#isToBeSaved(session, text)) return promised((done) => void session.save(done));
     } catch (error) {
       // The headers have left: whoever ends the response can't answer it any more.
       return Promise.reject(error);
@@ -113,7 +112,8 @@ export class ConnectExchange implements HeldExchange {
   #destroyUnset(): Awaitable<void> {
     const { store, unsetDestroys } = this.#settings;
     const { session, sessionID } = this.#req;
-    if (!unsetDestroys || !sessionID || (session !== undefined && session !== null) || this.#destroyed) return;
+    if (!unsetDestroys || !sessionID || (session !== undefined && session !== null) || this.#destroyed)
+      return;
     this.#destroyed = true;
     return promised((done) => store.destroy(sessionID, done));
   }

@@ -75,7 +75,12 @@ export class Cookie {
     if (maxAge && typeof maxAge !== "number" && !(maxAge instanceof Date))
       throw new TypeError("maxAge must be a number or Date");
     if (maxAge instanceof Date) deprecate("maxAge as Date; pass number of milliseconds instead");
-    this.expires = typeof maxAge === "number" ? new Date(Date.now() + maxAge) : maxAge;
+    if (typeof maxAge !== "number") this.expires = maxAge;
+    else {
+      this._expires = new Date(Date.now() + maxAge);
+      // Not what is left by now: request by request it would lose the milliseconds between.
+      this.originalMaxAge = maxAge;
+    }
   }
 
   get data(): CookieData {

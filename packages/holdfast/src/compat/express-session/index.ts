@@ -150,4 +150,4 @@ function isSecure(req: ConnectRequest, proxy: boolean | undefined): boolean {
 const expressSession = Object.assign(session, { Store, Cookie, Session, MemoryStore });
 
 // Under this name `require` finds what it is to answer with: a callable, as the original gives it.
-export { expressSession as default, expressSession as "module.exports", Cookie, MemoryStore, Session, Store };
+export { Cookie, expressSession as default, expressSession as "module.exports", MemoryStore, Session, Store };

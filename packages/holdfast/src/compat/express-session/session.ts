@@ -20,6 +20,12 @@ export type Callback = (error?: unknown) => void;
 /** What was last saved on a request: the middleware asks, so as not to save it twice. */
 export const savedTexts = new WeakMap<object, string>();
 
+/** Called by a store that has merged what others wrote into the session that it saves. */
+export function noteMerged(session: { [key: string]: any }, text: string): void {
+  const { req } = session;
+  if (req !== undefined && savedTexts.has(req)) savedTexts.set(req, text);
+}
+
 /**
  * `req.session`: its own properties are the data. Every method takes a callback, as in the original; without one it also
  * answers with a promise.
