@@ -26,6 +26,7 @@ const TESTS = [
   "test/sqlite-processes.test.ts",
   "test/promises.test.ts",
   "test/express.test.ts",
+  "test/frameworks",
 ];
 execFileSync(
   join(bin, "node"),
