@@ -138,7 +138,14 @@ export class ActiveSession {
 
   /** Whether data or flash messages differ from what is stored. @throws NotSerializableError */
   get changed(): boolean {
-    return this.flash.changed || (this.#data !== undefined && this.dataText() !== this.#baseText);
+    return this.flash.changed || this.unsavedText !== undefined;
+  }
+
+  /** The data as text, where it differs from what is stored. @throws NotSerializableError */
+  get unsavedText(): string | undefined {
+    if (this.#data === undefined) return undefined;
+    const text = this.dataText();
+    return text === this.#baseText ? undefined : text;
   }
 
   /** The data as text, as it is now. @throws NotSerializableError */
@@ -336,12 +343,11 @@ export class ActiveSession {
 
   /** Runs the steps that write one after the other: this request's in order, and in turn with others of the session. */
   exclusively<T>(task: () => Promise<T>): Promise<T> {
-    this.#pending++;
-    const work = this.#queue
-      .then(() => this.engine.lanes.run(this.id, task))
-      .finally(() => {
-        this.#pending--;
-      });
+    const run = () => this.engine.lanes.run(this.id, task);
+    const started = this.#pending++ === 0 ? run() : this.#queue.then(run);
+    const work = started.finally(() => {
+      this.#pending--;
+    });
     this.#queue = work.catch(() => undefined);
     return work;
   }

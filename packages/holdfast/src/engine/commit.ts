@@ -11,8 +11,12 @@ import { reportDropped, write } from "./write.js";
  * @throws HoldfastError where something can't be stored; `writeSessionHeaders` tells even then what is true by now.
  */
 export function commit(active: ActiveSession): Awaitable<void> {
-  const changed = active.changed;
-  if (changed || hasOtherWork(active)) return active.exclusively(() => commitWork(active));
+  const text = active.unsavedText;
+  if (text !== undefined || active.flash.changed || hasOtherWork(active)) {
+    // A step that is still under way may change the data once more.
+    const toStore = active.busy ? undefined : text;
+    return active.exclusively(() => commitWork(active, toStore));
+  }
   active.headersSent = true;
 }
 
@@ -28,9 +32,10 @@ function hasOtherWork(active: ActiveSession): boolean {
   );
 }
 
-async function commitWork(active: ActiveSession): Promise<void> {
+/** @param text the changed data as text, where that is known. */
+async function commitWork(active: ActiveSession, text: string | undefined): Promise<void> {
   try {
-    await store(active);
+    await store(active, text);
   } catch (error) {
     if (!(error instanceof SessionGoneError)) throw error;
     // It was ended by another request. Nothing comes back, and the cookie is that other response's business.
@@ -42,10 +47,12 @@ async function commitWork(active: ActiveSession): Promise<void> {
   }
 }
 
-async function store(active: ActiveSession): Promise<void> {
-  if (isRenewalDue(active)) await renew(active);
-
-  if (active.changed || active.renewalToConfirm) await write(active);
+async function store(active: ActiveSession, text: string | undefined): Promise<void> {
+  if (isRenewalDue(active)) {
+    await renew(active);
+    text = undefined;
+  }
+  if (text !== undefined || active.changed || active.renewalToConfirm) await write(active, undefined, text);
   else if (active.isTouchDue) {
     if (!(await touch(active))) return;
   } else if (active.standing === "signed-by-older-key") {

@@ -45,3 +45,6 @@ export interface Engine {
   readonly rememberIp: boolean;
   readonly cacheControl: "no-store" | "unless-set" | "off";
 }
+
+/** What it takes to find stored sessions and to write to them, without a request. */
+export type StoredSessions = Pick<Engine, "store" | "events" | "clock">;

@@ -1,6 +1,6 @@
 import type { StoreRecord } from "../stores/contract.js";
 import type { Composed } from "./active-session.js";
-import type { Engine } from "./engine.js";
+import type { StoredSessions } from "./engine.js";
 import { type Contents, decodePayload, type Tombstone } from "./record.js";
 
 /** A living session, under the id that it has now, with the last renewal that led there. */
@@ -23,7 +23,7 @@ const MAX_RENEWALS = 10;
 
 /** Follows a loaded record to the living session that it, or its renewals, lead to. */
 export async function follow(
-  engine: Engine,
+  engine: StoredSessions,
   id: string,
   record: StoreRecord | undefined,
 ): Promise<Destination> {
@@ -46,7 +46,7 @@ export async function follow(
 }
 
 /** Loads what is stored under an id, and follows it to the living session. */
-export async function find(engine: Engine, id: string): Promise<Destination> {
+export async function find(engine: StoredSessions, id: string): Promise<Destination> {
   return follow(engine, id, await engine.store.load(id));
 }
 
@@ -54,7 +54,7 @@ export async function find(engine: Engine, id: string): Promise<Destination> {
 const decoded = new WeakMap<StoreRecord, Contents>();
 
 /** A record's payload, read. @throws StoreCorruptError */
-export function contentsOf(engine: Engine, record: StoreRecord): Contents {
+export function contentsOf(engine: StoredSessions, record: StoreRecord): Contents {
   const known = decoded.get(record);
   if (known !== undefined) return known;
   try {

@@ -1,7 +1,7 @@
 import { ConflictError, HeadersSentError, InvalidArgumentError, SessionGoneError } from "../errors.js";
 import type { StoreRecord } from "../stores/contract.js";
 import type { ActiveSession, Composed } from "./active-session.js";
-import type { Engine } from "./engine.js";
+import type { StoredSessions } from "./engine.js";
 import type { DroppedWriteReason } from "./events.js";
 import { type Destination, find, follow, isExpired } from "./follow.js";
 import { isPromise } from "./store-client.js";
@@ -24,18 +24,20 @@ type PlainObject = Record<string, unknown>;
  * data right before each attempt, so together they are one atomic read-modify-write.
  *
  * Runs inside `active.exclusively`.
+ * @param text the data as text, where that is known.
  * @throws SessionGoneError when the session ended in the meantime; nothing is stored then.
  * @throws ConflictError after a bounded number of attempts.
  */
 export async function write<R>(
   active: ActiveSession,
   change?: (data: PlainObject) => R,
+  text?: string,
 ): Promise<R | undefined> {
   const { engine } = active;
   if (active.standing === "stale") throw dropped(active, "stale");
   active.assertStorable("Storing the session");
   for (let attempt = 1; ; attempt++) {
-    const before = active.dataText();
+    const before = attempt === 1 && text !== undefined ? text : active.dataText();
     const data = change && active.copyOf(before);
     const result = data && change(data);
     if (isPromise(result)) {
@@ -44,8 +46,8 @@ export async function write<R>(
           "faster. Do the asynchronous work before, and only change the data in it.",
       );
     }
-    const text = data ? engine.codec.encode(data) : before;
-    const composed = active.compose(text, { kind: "write" });
+    const after = data ? engine.codec.encode(data) : before;
+    const composed = active.compose(after, { kind: "write" });
 
     const elsewhere =
       active.record === undefined
@@ -70,7 +72,7 @@ async function insert(active: ActiveSession, { record }: Composed): Promise<unde
 }
 
 /** Stores the first record of a token that was made just now. */
-export async function storeNew(engine: Engine, id: string, record: StoreRecord): Promise<void> {
+export async function storeNew(engine: StoredSessions, id: string, record: StoreRecord): Promise<void> {
   if (await engine.store.create(id, record)) return;
   throw engine.store.corrupt("create", "a new random id is taken already");
 }
@@ -81,7 +83,7 @@ export async function storeNew(engine: Engine, id: string, record: StoreRecord):
  * @throws ConflictError where there were too many.
  */
 export async function swap(
-  engine: Engine,
+  engine: StoredSessions,
   id: string,
   current: StoreRecord,
   next: StoreRecord,
