@@ -50,21 +50,14 @@ export function expressSessions<Data extends object>(
   };
 }
 
-class ExpressRequest extends NodeRequest {
-  readonly #req: Request;
-
-  constructor(req: Request) {
-    super(req);
-    this.#req = req;
-  }
-
+class ExpressRequest extends NodeRequest<Request> {
   /** Express knows which proxies it trusts. */
   override get encrypted(): boolean {
-    return this.#req.secure;
+    return this.request.secure;
   }
 
   get clientAddress(): string | undefined {
-    return this.#req.ip;
+    return this.request.ip;
   }
 }
 

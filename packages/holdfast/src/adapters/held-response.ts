@@ -48,7 +48,7 @@ export class HeldResponse {
   #committing: Promise<void> | undefined;
   #failureIsTold = false;
   #errorPage: ErrorPage | undefined;
-  #calls: Call[] = [];
+  #calls: Call[] | undefined;
   #ended = false;
   #head:
     | { status: number; message: string; headers: Record<string, OutgoingHttpHeader | undefined> }
@@ -62,12 +62,12 @@ export class HeldResponse {
 
   /** Makes the call, at once or later. Its answer is Node's, but that a held `write` asks to wait for "drain". */
   call(method: Method, original: Original, args: unknown[]): unknown {
-    const call = { method, original, args };
-    if (this.#errorPage !== undefined) return this.#callOfErrorPage(call, this.#errorPage);
-    if (this.#state === "released") {
-      if (method === "end" && !this.#ended) return this.#end(call);
+    if (this.#state === "released" && this.#errorPage === undefined) {
+      if (method === "end" && !this.#ended) return this.#end({ method, original, args });
       return original.apply(this.#response, args);
     }
+    const call = { method, original, args };
+    if (this.#errorPage !== undefined) return this.#callOfErrorPage(call, this.#errorPage);
     if (this.#state === "open") {
       this.#ended = method === "end";
       try {
@@ -105,7 +105,7 @@ export class HeldResponse {
 
   /** Whether the headers will leave with a call that waits for the commit, as `headersSent` doesn't say yet. */
   get hasBegun(): boolean {
-    return this.#state === "committing" && this.#calls.length > 0;
+    return this.#state === "committing" && this.#calls !== undefined;
   }
 
   /** Whether a whole answer waits for the commit. What is sent after it must not join it. */
@@ -142,12 +142,14 @@ export class HeldResponse {
   }
 
   #hold(call: Call): unknown {
-    if (this.#calls.length === 0) this.#keepHead();
     const { method } = call;
     // The headers are on their way with the first call: whoever sends them again takes them for not sent, as a middleware
     // does that asks before each write. And nothing can follow an end.
-    const repeats = (method === "writeHead" || method === "flushHeaders") && this.#calls.length > 0;
-    if (!repeats && !this.#ended) this.#calls.push(call);
+    const repeats = method === "writeHead" || method === "flushHeaders";
+    if (this.#calls === undefined) {
+      this.#keepHead();
+      this.#calls = [call];
+    } else if (!repeats && !this.#ended) this.#calls.push(call);
     if (method === "end") this.#ended = true;
     return this.#answer(method);
   }
@@ -163,7 +165,7 @@ export class HeldResponse {
     this.#state = "released";
     const response = this.#response;
     const firstArgs = method === "writeHead" ? setHeadersOf(response, args) : args;
-    if (!response.headersSent) this.#exchange.writeHeaders(headersOf(response));
+    if (!response.headersSent) this.#exchange.writeHeaders(new HeadersOf(response));
     if (method === "end" && !failed && !production)
       response.once("close", () => this.#exchange.reportLateChanges());
     return original.apply(response, firstArgs);
@@ -183,8 +185,8 @@ export class HeldResponse {
 
   #replay(): void {
     this.#state = "committed";
-    const [first, ...rest] = this.#calls;
-    if (first === undefined) return;
+    if (this.#calls === undefined) return;
+    const [first, ...rest] = this.#calls as [Call, ...Call[]];
     this.#restoreHead();
     try {
       this.#release(first);
@@ -197,13 +199,13 @@ export class HeldResponse {
       this.#response.destroy(error as Error);
       return;
     }
-    const waiting = this.#calls.some(({ method }) => method === "write");
+    const waiting = rest.concat(first).some(({ method }) => method === "write");
     if (waiting && !this.#ended && !this.#response.writableNeedDrain) this.#response.emit("drain");
   }
 
   #fail(): void {
     this.#state = "failed";
-    this.#calls = [];
+    this.#calls = undefined;
     const response = this.#response;
     // An adapter that waits for `commit` is done with the handler.
     this.#errorPage = new ErrorPage(response, this.#ended || this.#failureIsTold);
@@ -303,13 +305,23 @@ function setHeadersOf(response: ServerResponse, args: unknown[]): unknown[] {
   return args.slice(0, -1);
 }
 
-function headersOf(response: ServerResponse): ResponseHeaders {
-  return {
-    get(name) {
-      const value = response.getHeader(name);
-      return value === undefined ? undefined : Array.isArray(value) ? value.join(", ") : String(value);
-    },
-    set: (name, value) => response.setHeader(name, value),
-    append: (name, value) => response.appendHeader(name, value),
-  };
+class HeadersOf implements ResponseHeaders {
+  readonly #response: ServerResponse;
+
+  constructor(response: ServerResponse) {
+    this.#response = response;
+  }
+
+  get(name: string): string | undefined {
+    const value = this.#response.getHeader(name);
+    return value === undefined ? undefined : Array.isArray(value) ? value.join(", ") : String(value);
+  }
+
+  set(name: string, value: string): void {
+    this.#response.setHeader(name, value);
+  }
+
+  append(name: string, value: string): void {
+    this.#response.appendHeader(name, value);
+  }
 }

@@ -1,6 +1,10 @@
 /** A message for the next page, under a key such as "notice" or "error". */
 export type FlashEntry = readonly [key: string, message: unknown];
 
+/** Shared: most requests have no message. */
+const NONE: readonly never[] = [];
+const NOTHING_STORING = { read: 0, added: NONE };
+
 /**
  * The flash messages of one request's session: what was stored, what this request read (a message is read once) and
  * what it added. Kept apart from the data, so that no key of the application's collides with it, and as operations, so
@@ -8,25 +12,26 @@ export type FlashEntry = readonly [key: string, message: unknown];
  */
 export class Flash {
   /** What is stored and was not read here. */
-  #unread: readonly FlashEntry[] = [];
+  #unread: readonly FlashEntry[] = NONE;
   /** What was read here, as JSON: its reader may change what it got. */
-  #read: string[] = [];
-  #added: FlashEntry[] = [];
+  #read: readonly string[] = NONE;
+  #added: readonly FlashEntry[] = NONE;
   /** How much of the above the write that is under way takes along. */
-  #storing: { readonly read: number; readonly added: readonly FlashEntry[] } = { read: 0, added: [] };
+  #storing: { readonly read: number; readonly added: readonly FlashEntry[] } = NOTHING_STORING;
 
   get changed(): boolean {
     return this.#read.length > 0 || this.#added.length > 0;
   }
 
   add(key: string, message: unknown): void {
-    this.#added.push([key, message]);
+    this.#added = [...this.#added, [key, message]];
   }
 
   /** The messages under a key, oldest first; they are gone from then on. */
   take(key: string): unknown[] {
     const taken = this.entries().filter((entry) => entry[0] === key);
-    for (const entry of this.#unread) if (entry[0] === key) this.#read.push(JSON.stringify(entry));
+    const read = this.#unread.filter((entry) => entry[0] === key);
+    this.#read = [...this.#read, ...read.map((entry) => JSON.stringify(entry))];
     this.#unread = this.#unread.filter((entry) => entry[0] !== key);
     this.#added = this.#added.filter((entry) => entry[0] !== key);
     return taken.map(([, message]) => message);
@@ -39,22 +44,26 @@ export class Flash {
 
   /** What a write takes along from here on is settled by `stored`; what is done meanwhile stays to be stored. */
   beginStoring(): FlashEntry[] {
-    this.#storing = { read: this.#read.length, added: [...this.#added] };
+    this.#storing = { read: this.#read.length, added: this.#added };
     return this.entries();
   }
 
   /** Notes that what was there at `beginStoring` is stored. */
   stored(entries: readonly FlashEntry[] | undefined): void {
     const { read, added } = this.#storing;
+    this.#storing = NOTHING_STORING;
     const takenMeanwhile = added.filter((entry) => !this.#added.includes(entry));
     this.#added = this.#added.filter((entry) => !added.includes(entry));
     this.#read = [...this.#read.slice(read), ...takenMeanwhile.map((entry) => JSON.stringify(entry))];
-    this.#storing = { read: 0, added: [] };
     this.rebase(entries);
   }
 
   /** Takes over what the store holds now; what this request did stays on top. */
-  rebase(stored: readonly FlashEntry[] | undefined = []): void {
+  rebase(stored: readonly FlashEntry[] | undefined = NONE): void {
+    if (this.#read.length === 0) {
+      this.#unread = stored;
+      return;
+    }
     const read = [...this.#read];
     this.#unread = stored.filter((entry) => {
       const index = read.indexOf(JSON.stringify(entry));
@@ -64,9 +73,9 @@ export class Flash {
   }
 
   /** Starts from what the store holds, with nothing done yet. */
-  reset(stored: readonly FlashEntry[] | undefined = []): void {
+  reset(stored: readonly FlashEntry[] | undefined = NONE): void {
     this.#unread = stored;
-    this.#read = [];
-    this.#added = [];
+    this.#read = NONE;
+    this.#added = NONE;
   }
 }

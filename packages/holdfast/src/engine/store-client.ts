@@ -43,7 +43,14 @@ export class StoreClient implements EngineStore {
   }
 
   load(id: string): Awaitable<StoreRecord | undefined> {
-    return this.#run("load", (call) => this.#store.load(id, call), loadFault);
+    const call = new DeadlineCall(this.#clock());
+    let answer: Awaitable<StoreRecord | undefined>;
+    try {
+      answer = this.#store.load(id, call);
+    } catch (error) {
+      throw this.#failure("load", error);
+    }
+    return this.#settled("load", answer, call, loadFault, this.#timeout);
   }
 
   create(id: string, record: StoreRecord): Awaitable<boolean> {
@@ -95,6 +102,16 @@ export class StoreClient implements EngineStore {
     } catch (error) {
       throw this.#failure(operation, error);
     }
+    return this.#settled(operation, answer, call, faultOf, timeout);
+  }
+
+  #settled<T>(
+    operation: string,
+    answer: Awaitable<T>,
+    call: DeadlineCall,
+    faultOf: (answer: T) => string | undefined,
+    timeout: number,
+  ): Awaitable<T> {
     if (isPromise(answer)) return this.#withDeadline(operation, answer, call, faultOf, timeout);
     return this.#checked(operation, answer, faultOf);
   }
