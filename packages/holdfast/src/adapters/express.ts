@@ -1,4 +1,4 @@
-import { IncomingMessage, ServerResponse } from "node:http";
+import type { IncomingMessage, ServerResponse } from "node:http";
 import { createRequire } from "node:module";
 import type { Request, RequestHandler, Response } from "express";
 import type { Exchange } from "../engine/exchange.js";
@@ -101,19 +101,19 @@ function installOnInstalledExpress(): void {
 function installOnCopyOf(req: Request, res: Response): void {
   const direct = Object.getPrototypeOf(res);
   if (installed.has(direct)) return;
-  const responses = expressPrototype(res, ServerResponse.prototype);
+  const responses = expressPrototype(res, "sendStatus");
   if (!installed.has(responses)) {
-    install(expressPrototype(req, IncomingMessage.prototype), responses);
+    install(expressPrototype(req, "acceptsEncodings"), responses);
     // What a middleware before us has wrapped on this response are Node's own methods still.
     if (isWrapped(res)) holdResponses(res, heldBy, true);
   }
   installed.add(direct);
 }
 
-/** The prototype that all applications of this copy of Express share: the one on top of Node's own. */
-function expressPrototype(object: object, nodePrototype: object): object {
+/** The prototype that all applications of this copy of Express share: the one with a method that only Express has. */
+function expressPrototype(object: object, method: string): object {
   for (let p = Object.getPrototypeOf(object); p !== null; p = Object.getPrototypeOf(p)) {
-    if (Object.getPrototypeOf(p) === nodePrototype) return p;
+    if (Object.hasOwn(p, method)) return p;
   }
   throw new ConfigurationError("expressSessions", "the request does not come from Express");
 }

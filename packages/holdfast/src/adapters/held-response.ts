@@ -256,11 +256,13 @@ export function holdResponses(
   single = false,
 ): void {
   for (const method of METHODS) {
-    const original = target[method] as Original;
+    const own = single || Object.hasOwn(target, method) ? (target[method] as Original) : undefined;
     Object.defineProperty(target, method, {
       configurable: true,
       writable: true,
       value(this: ServerResponse, ...args: unknown[]) {
+        // What is above a prototype may change: libraries that inject requests put responses of their own there.
+        const original: Original = own ?? Object.getPrototypeOf(target)[method];
         const held = heldBy(this);
         if (held === undefined) return original.apply(this, args);
         const answer = held.call(method, original, args);

@@ -2,14 +2,14 @@ import { HeadersSentError, InvalidArgumentError, PayloadTooLargeError } from "..
 import type { StoreRecord } from "../stores/contract.js";
 import { newToken, sessionIdOf } from "../token/token.js";
 import { describeClient } from "./client.js";
-import { isPlainObject } from "./codec.js";
+import { type Codec, isPlainObject } from "./codec.js";
 import type { Engine } from "./engine.js";
 import { Flash } from "./flash.js";
 import type { LiveSession } from "./follow.js";
 import { mergeData, replaceContents } from "./merge.js";
-import type { OldSession } from "./migration.js";
 import { encodeSession, type SessionMeta } from "./record.js";
 import type { SessionRequest } from "./request.js";
+import { Snapshot } from "./snapshot.js";
 import type { Transport } from "./transport.js";
 
 type PlainObject = Record<string, unknown>;
@@ -72,8 +72,6 @@ export class ActiveSession {
   headersSent = false;
   /** The record that came in the cookie, where sessions live there. */
   received: StoreRecord | undefined;
-  /** The session of another library's that came with the request, and was taken over or is about to be. */
-  old: OldSession | undefined;
   readonly flash = new Flash();
 
   #token: string | undefined;
@@ -81,7 +79,7 @@ export class ActiveSession {
   #record: StoreRecord | undefined;
   #meta: SessionMeta;
   /** The data as stored, or as a new session starts: made when it is first needed. Changes are found, and merged, against it. */
-  #base: string | undefined;
+  #base: Snapshot | undefined;
   #data: PlainObject | undefined;
   #queue: Promise<unknown> = SETTLED;
   #pending = 0;
@@ -95,7 +93,11 @@ export class ActiveSession {
   }
 
   get #baseText(): string {
-    this.#base ??= this.engine.initialText();
+    return this.#stored.text;
+  }
+
+  get #stored(): Snapshot {
+    this.#base ??= this.#snapshot(this.engine.initialText());
     return this.#base;
   }
 
@@ -127,7 +129,7 @@ export class ActiveSession {
   }
 
   get data(): PlainObject {
-    this.#data ??= this.#decode(this.#baseText);
+    this.#data ??= this.#copyOf(this.#stored);
     return this.#data;
   }
 
@@ -143,7 +145,7 @@ export class ActiveSession {
 
   /** The data as text, where it differs from what is stored. @throws NotSerializableError */
   get unsavedText(): string | undefined {
-    if (this.#data === undefined) return undefined;
+    if (this.#data === undefined || this.#stored.matches(this.#data)) return undefined;
     const text = this.dataText();
     return text === this.#baseText ? undefined : text;
   }
@@ -242,7 +244,9 @@ export class ActiveSession {
   adopt(id: string, token: string | undefined, stored: Composed): void {
     this.#id = id;
     this.#token = token;
-    this.written(stored);
+    this.#record = stored.record;
+    this.#meta = stored.meta;
+    this.#base = sharedSnapshot(this.engine.codec, stored);
     this.flash.reset(stored.meta.flash);
     if (this.#data !== undefined) replaceContents(this.#data, this.#decode(stored.text));
   }
@@ -251,7 +255,7 @@ export class ActiveSession {
   written({ record, meta, text }: Composed): void {
     this.#record = record;
     this.#meta = meta;
-    this.#base = text;
+    this.#base = this.#snapshot(text);
     this.flash.stored(meta.flash);
   }
 
@@ -273,7 +277,7 @@ export class ActiveSession {
     this.#relocate(id);
     this.#record = record;
     this.#meta = meta;
-    this.#base = text;
+    this.#base = this.#snapshot(text);
     this.flash.rebase(meta.flash);
   }
 
@@ -309,7 +313,7 @@ export class ActiveSession {
 
   /** Counts what this request has changed so far as dealt with, though it is stored nowhere. */
   abandonChanges(): void {
-    this.#base = this.dataText();
+    this.#base = this.#snapshot(this.dataText());
     this.flash.reset(undefined);
   }
 
@@ -320,7 +324,7 @@ export class ActiveSession {
   startAfresh(keep: "nothing" | "changes" | "all"): void {
     const text = this.engine.initialText();
     if (keep === "all") {
-      this.#data ??= this.#decode(this.#baseText);
+      this.#data ??= this.#copyOf(this.#stored);
     } else {
       if (this.#data !== undefined) {
         replaceContents(this.#data, keep === "changes" ? this.#merged(text) : this.#decode(text));
@@ -328,9 +332,10 @@ export class ActiveSession {
       if (keep === "changes") this.flash.rebase(undefined);
       else this.flash.reset(undefined);
     }
-    this.#base = text;
+    this.#base = this.#snapshot(text);
     this.#record = undefined;
-    this.#meta = freshMeta(this.engine.clock());
+    // What goes on with all the data goes on with the old record that it came from, which is to end with it.
+    this.#meta = { ...freshMeta(this.engine.clock()), old: keep === "all" ? this.#meta.old : undefined };
     this.#token = undefined;
     this.#id = undefined;
     this.standing = "none";
@@ -372,16 +377,35 @@ export class ActiveSession {
     throw new PayloadTooLargeError(size, limit, keys);
   }
 
+  #snapshot(text: string): Snapshot {
+    return new Snapshot(this.engine.codec, text);
+  }
+
   #decode(text: string): PlainObject {
-    let data: unknown;
+    return this.#copyOf(this.#snapshot(text));
+  }
+
+  #copyOf(snapshot: Snapshot): PlainObject {
+    let data: PlainObject | undefined;
     try {
-      data = this.engine.codec.decode(text);
+      data = snapshot.copy();
     } catch {
       throw this.engine.store.corrupt("load", "the codec can't decode its data");
     }
-    if (!isPlainObject(data)) throw this.engine.store.corrupt("load", "its data is not an object");
+    if (data === undefined) throw this.engine.store.corrupt("load", "its data is not an object");
     return data;
   }
+}
+
+/** Stores that keep records in memory give the same one to many requests: its data is parsed once. */
+const snapshots = new WeakMap<SessionMeta, Snapshot>();
+
+function sharedSnapshot(codec: Codec, { meta, text }: Composed): Snapshot {
+  const known = snapshots.get(meta);
+  if (known?.codec === codec) return known;
+  const snapshot = new Snapshot(codec, text);
+  snapshots.set(meta, snapshot);
+  return snapshot;
 }
 
 function freshMeta(now: number): SessionMeta {

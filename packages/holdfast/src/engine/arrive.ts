@@ -2,6 +2,7 @@ import type { ActiveSession, TokenStanding } from "./active-session.js";
 import type { Engine } from "./engine.js";
 import type { CookieRejection } from "./events.js";
 import type { Destination, LiveSession } from "./follow.js";
+import type { Tombstone } from "./record.js";
 
 /** A token that has come with a request and verifies, before the store is asked for it. */
 export interface Candidate {
@@ -24,7 +25,11 @@ export async function arrive(
         reject(engine, "renewed", candidate.id);
       } else {
         active.standing = standing;
-        active.adopt(destination.id, destination.renewal ? undefined : candidate.token, destination.stored);
+        active.adopt(
+          destination.id,
+          destination.renewals.length > 0 ? undefined : candidate.token,
+          destination.stored,
+        );
       }
       return active;
     }
@@ -60,10 +65,15 @@ export async function arrive(
 function standingOf(
   engine: Engine,
   candidate: Candidate,
-  { renewal, stored }: LiveSession,
+  { renewals, stored }: LiveSession,
 ): TokenStanding | undefined {
-  if (renewal === undefined) return candidate.signedByOlderKey ? "signed-by-older-key" : "current";
-  if (engine.clock() < renewal.at + engine.grace) return "in-grace";
+  const [first, ...later] = renewals;
+  if (first === undefined) return candidate.signedByOlderKey ? "signed-by-older-key" : "current";
+  const isInGrace = ({ at }: Tombstone) => engine.clock() < at + engine.grace;
+  if (isInGrace(first)) return "in-grace";
+  // The browser has had one of the tokens between: this one is dead, however often that is renewed.
+  if (later.some(({ lost }) => !lost)) return undefined;
+  if (later.some(isInGrace)) return "in-grace";
   // Nobody has come with the new token: its response got lost, and this browser has only the old one.
   return stored.meta.renewedFrom === undefined ? undefined : "renewal-lost";
 }

@@ -54,7 +54,7 @@ describe("createSessions", () => {
       secrets: [SECRET],
       store: STORE,
       transport: "cookie",
-      migration: { keepsOld: false, find: () => undefined, remove: async () => {}, noteTakeover() {} },
+      migration: { keepsOld: false, find: () => [], remove: async () => {}, noteTakeover() {} },
       cookie: { name: "shop", persistent: true },
       idleTimeout: "1h",
       absoluteTimeout: "24h",

@@ -3,12 +3,12 @@ import type { Composed } from "./active-session.js";
 import type { StoredSessions } from "./engine.js";
 import { type Contents, decodePayload, type Tombstone } from "./record.js";
 
-/** A living session, under the id that it has now, with the last renewal that led there. */
+/** A living session, under the id that it has now, with the renewals that led there, in order. */
 export interface LiveSession {
   readonly kind: "live";
   readonly id: string;
   readonly stored: Composed;
-  readonly renewal: Tombstone | undefined;
+  readonly renewals: readonly Tombstone[];
 }
 
 /** Where the token of a session leads to. */
@@ -27,18 +27,18 @@ export async function follow(
   id: string,
   record: StoreRecord | undefined,
 ): Promise<Destination> {
-  let renewal: Tombstone | undefined;
+  const renewals: Tombstone[] = [];
   for (let hop = 0; hop <= MAX_RENEWALS; hop++) {
     if (record === undefined) return { kind: "none" };
     const contents = contentsOf(engine, record);
     if ("meta" in contents) {
       if (isExpired(record, engine.clock())) return { kind: "expired", id, record };
-      return { kind: "live", id, stored: { record, ...contents }, renewal };
+      return { kind: "live", id, stored: { record, ...contents }, renewals };
     }
     if (isExpired(record, engine.clock())) return { kind: "none" };
     const { tombstone } = contents;
     if (tombstone.successor === undefined) return { kind: "ended", id, tombstone };
-    renewal = tombstone;
+    renewals.push(tombstone);
     id = tombstone.successor;
     record = await engine.store.load(id);
   }

@@ -11,10 +11,20 @@ import type { ResponseHeaders } from "./transport.js";
 export function writeSessionHeaders(active: ActiveSession, headers: ResponseHeaders, looked: boolean): void {
   if (writeSecret(active, headers)) {
     preventCaching(active, headers);
-    if (active.engine.migration?.keepsOld === false) active.old?.erase(headers);
+    eraseOld(active, headers);
   }
   if (active.clearSiteData !== undefined) headers.set("Clear-Site-Data", active.clearSiteData);
   if (looked) varyBy(active.transport.reads, headers);
+}
+
+/** The cookies of the libraries that sessions are taken over from: gone with the takeover, or else with the logout. */
+function eraseOld(
+  { engine: { migration }, transport, request, cookieIntent }: ActiveSession,
+  headers: ResponseHeaders,
+): void {
+  if (migration === undefined || transport.reads !== "Cookie") return;
+  if (migration.keepsOld && cookieIntent !== "delete") return;
+  for (const old of migration.find(request)) old.erase(headers, transport.name);
 }
 
 /** Whether there was something to write. */

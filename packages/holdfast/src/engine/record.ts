@@ -34,6 +34,8 @@ export interface Tombstone {
   readonly at: number;
   /** The session that this one was renewed to. */
   readonly successor?: string | undefined;
+  /** Whether no browser ever came with the token that was renewed, so that the one before it has to lead on from here. */
+  readonly lost?: boolean | undefined;
   /** Who logged in, when the token was replaced by a login. */
   readonly userId?: string | undefined;
 }

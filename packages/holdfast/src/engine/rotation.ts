@@ -80,14 +80,13 @@ export async function endStored(
   record: StoreRecord,
   reason: Pick<Tombstone, "ended">,
 ): Promise<string> {
+  // Before all else: where it fails, nothing has ended, and who tries again ends both.
+  const contents = contentsOf(engine, record);
+  if ("meta" in contents && contents.meta.old !== undefined) await removeOld(engine, contents.meta.old);
   for (let attempt = 1; ; attempt++) {
     const tombstone = tombstoneFor(engine, record, { ...reason, at: engine.clock() });
     const elsewhere = await swap(engine, id, record, tombstone, attempt);
-    if (elsewhere?.kind !== "live") {
-      const contents = contentsOf(engine, record);
-      if ("meta" in contents && contents.meta.old !== undefined) await removeOld(engine, contents.meta.old);
-      return id;
-    }
+    if (elsewhere?.kind !== "live") return id;
     id = elsewhere.id;
     record = elsewhere.stored.record;
   }
@@ -107,10 +106,11 @@ async function replaceToken(active: ActiveSession, step: TokenStep): Promise<voi
   // Its renewal has reached the browser long ago, so nobody needs the way from there to here any more.
   const { renewedFrom, predecessor: grave } = active.meta;
   let previousId = isNew ? undefined : active.id;
+  const lost = active.standing === "renewal-lost";
 
   let stored = await storeUnder(engine, id, undefined, active.compose(active.dataText(), step));
   for (let attempt = 1; active.record !== undefined; attempt++) {
-    const tombstone = tombstoneFor(engine, active.record, tombstoneOf(step, id, engine.clock()));
+    const tombstone = tombstoneFor(engine, active.record, tombstoneOf(step, id, engine.clock(), lost));
     const elsewhere = await swap(engine, active.id, active.record, tombstone, attempt);
     if (elsewhere === undefined) break;
 
@@ -169,8 +169,8 @@ async function storeUnder(
   return { ...next, record };
 }
 
-function tombstoneOf(step: TokenStep, successor: string, at: number): Tombstone {
-  if (step.kind === "renew") return { ended: "renewed", at, successor };
+function tombstoneOf(step: TokenStep, successor: string, at: number, lost: boolean): Tombstone {
+  if (step.kind === "renew") return { ended: "renewed", at, successor, ...(lost && { lost }) };
   return { ended: "rotated", at, userId: step.kind === "login" ? step.userId : undefined };
 }
 

@@ -1,11 +1,12 @@
-import type { StoreRecord } from "../stores/contract.js";
+import type { Awaitable, StoreRecord } from "../stores/contract.js";
 import { newToken, sessionIdOf } from "../token/token.js";
 import type { ActiveSession } from "./active-session.js";
-import { arrive } from "./arrive.js";
+import { arrive, type Candidate } from "./arrive.js";
 import type { Engine } from "./engine.js";
-import { find, follow } from "./follow.js";
-import { asked, type OldContents } from "./migration.js";
+import { contentsOf, follow } from "./follow.js";
+import { asked, isOldRefused, LONGEST, type OldContents, type OldSession } from "./migration.js";
 import { encodeTombstone } from "./record.js";
+import { assertUserId } from "./rotation.js";
 import { enforceLimit } from "./user-sessions.js";
 import { storeNew } from "./write.js";
 
@@ -14,62 +15,146 @@ import { storeNew } from "./write.js";
  * the id of a renewed one does: so it is taken over once, however many requests overlap, and not lost with a response that
  * never arrives.
  */
-export async function takeOverOld(active: ActiveSession): Promise<ActiveSession> {
-  const { engine, request } = active;
-  const migration = engine.migration!;
-  if (active.record !== undefined || active.standing !== "none") return active;
-  const old = migration.find(request);
-  if (old === undefined) return active;
-  active.old = old;
-  const candidate = { token: "", id: markerOf(old.reference), signedByOlderKey: false };
+export function takeOverOld(active: ActiveSession): Awaitable<ActiveSession> {
+  if (!isWithout(active)) return active;
+  // A bearer request's cookies are not looked at, whosever they are.
+  if (active.transport.reads !== "Cookie") return active;
+  const found = active.engine.migration!.find(active.request);
+  return found.length === 0 ? active : takeOverFirst(active, found);
+}
 
-  const marker = await engine.store.load(candidate.id);
-  if (marker !== undefined) return arrive(active, candidate, await follow(engine, candidate.id, marker));
+/** Of several libraries' sessions, the first that lives. */
+async function takeOverFirst(active: ActiveSession, found: readonly OldSession[]): Promise<ActiveSession> {
+  for (const old of found) {
+    await takeOver(active, old);
+    if (!isWithout(active)) break;
+  }
+  return active;
+}
 
-  const contents = await asked(engine, "load", old.load());
-  if (contents === undefined) return active;
+/** Whether the request has led to no session, and may begin one. */
+function isWithout({ record, standing }: ActiveSession): boolean {
+  return record === undefined && standing === "none";
+}
+
+async function takeOver(active: ActiveSession, old: OldSession): Promise<void> {
+  const { engine } = active;
+  const id = sessionIdOf(`taken over: ${old.reference}`);
+  const marker: Candidate = { token: "", id, signedByOlderKey: false };
+  if (await followMarker(active, marker)) return;
+
+  const record = await asked(engine, "load", old.load());
+  const lives = record !== undefined && !(record.expires !== undefined && record.expires <= engine.clock());
+  const contents = lives ? record.contents() : undefined;
+  if (contents === undefined) {
+    // Another request may have taken it over, and removed the record, since the marker was asked for.
+    await followMarker(active, marker);
+    return;
+  }
+  if (contents.userId !== undefined) {
+    assertUserId(contents.userId);
+    if (await isOldRefused(engine, contents.userId)) return removeQuietly(engine, old);
+  }
+  await storeTakenOver(active, marker, old, contents, record!.expires);
+}
+
+/** Goes where a takeover has left a marker for. False where there is none. */
+async function followMarker(active: ActiveSession, marker: Candidate): Promise<boolean> {
+  const record = await active.engine.store.load(marker.id);
+  if (record === undefined) return false;
+  await arrive(active, marker, await follow(active.engine, marker.id, record));
+  return true;
+}
+
+/**
+ * The new session is stored first and the marker after it, as for a new token: a crash in between leaves the old session good,
+ * and a new one whose token nobody knows, which the next takeover removes.
+ */
+async function storeTakenOver(
+  active: ActiveSession,
+  marker: Candidate,
+  old: OldSession,
+  { data, userId }: OldContents,
+  expires: number | undefined,
+): Promise<void> {
+  const { engine } = active;
+  const { keepsOld } = engine.migration!;
   const token = newToken();
   const id = sessionIdOf(token);
-  active.data = { ...active.data, ...contents.data };
+  active.data = { ...active.data, ...data };
   const composed = active.compose(active.dataText(), {
     kind: "takeover",
-    from: candidate.id,
-    userId: contents.userId ?? null,
-    old: migration.keepsOld ? engine.keyring.sealer("migration").seal(old.reference, "") : undefined,
+    from: marker.id,
+    userId: userId ?? null,
+    old: keepsOld && old.inStore ? engine.keyring.sealer("migration").seal(old.reference, "") : undefined,
   });
   await storeNew(engine, id, composed.record);
-  if (!(await engine.store.create(candidate.id, markerRecord(engine, id, composed.record, contents)))) {
+  // Asked again, for all the user's sessions may have been revoked since: either that has found this one, or it is found here.
+  if (userId !== undefined && (await isOldRefused(engine, userId))) {
+    await engine.store.delete(id);
+    active.startAfresh("nothing");
+    return;
+  }
+  const forLong = markerRecord(engine, id, composed.record.absoluteDeadline, expires);
+  if (!(await engine.store.create(marker.id, forLong))) {
     // Another request was faster.
     await engine.store.delete(id);
     active.startAfresh("nothing");
-    return arrive(active, candidate, await find(engine, candidate.id));
+    await followMarker(active, marker);
+    return;
   }
   active.written(composed);
   active.tokenReplaced(token, id);
   const at = new Date(engine.clock());
   engine.events.emit("created", { at, sessionId: id });
-  engine.events.emit("migrated", { at, sessionId: id, userId: active.userId, from: old.library });
-  migration.noteTakeover();
-  // That it couldn't be removed is an event. Its marker keeps anybody from using it.
-  if (!migration.keepsOld) await asked(engine, "remove", migration.remove(old.reference)).catch(() => {});
-  if (contents.userId !== undefined) await enforceLimit(engine, contents.userId, id);
-  return active;
+  engine.events.emit("migrated", { at, sessionId: id, userId, from: old.library });
+  engine.migration!.noteTakeover();
+  if (!keepsOld && old.inStore) await removeTakenOver(engine, old, marker.id, forLong, composed.record);
+  if (userId === undefined) return;
+  await removeAbandoned(engine, userId, marker.id, id);
+  await enforceLimit(engine, userId, id);
 }
 
-/** The id under which it is noted that an old session has been taken over, and to where. */
-function markerOf(reference: string): string {
-  return sessionIdOf(`taken over: ${reference}`);
+/** Once the old record is gone, nobody needs its marker for longer than the session can live. */
+async function removeTakenOver(
+  engine: Engine,
+  old: OldSession,
+  markerId: string,
+  marker: StoreRecord,
+  { absoluteDeadline }: StoreRecord,
+): Promise<void> {
+  try {
+    await asked(engine, "remove", engine.migration!.remove(old.reference));
+    if (marker.absoluteDeadline === absoluteDeadline) return;
+    const shorter = { ...marker, version: 2, idleDeadline: absoluteDeadline, absoluteDeadline };
+    await engine.store.replace(markerId, 1, shorter);
+  } catch {
+    // It is an event already. The marker keeps anybody from using what is still there.
+  }
 }
 
-/** It stays as long as the old session could have been used, so that nobody brings that back. */
+async function removeQuietly(engine: Engine, old: OldSession): Promise<void> {
+  if (old.inStore) await asked(engine, "remove", engine.migration!.remove(old.reference)).catch(() => {});
+}
+
+/** Removes what takeovers of the same old session have left that were cut off before they had placed the marker. */
+async function removeAbandoned(engine: Engine, userId: string, from: string, keep: string): Promise<void> {
+  for (const { id, record } of await engine.store.listByUser(userId)) {
+    const contents = contentsOf(engine, record);
+    if (id !== keep && "meta" in contents && contents.meta.renewedFrom === from)
+      await engine.store.delete(id);
+  }
+}
+
+/** It stays as long as the old session could be used, so that nobody brings that back. */
 function markerRecord(
   engine: Engine,
   successor: string,
-  { absoluteDeadline }: StoreRecord,
-  { expires = 0 }: OldContents,
+  absoluteDeadline: number,
+  expires: number | undefined,
 ): StoreRecord {
   const at = engine.clock();
-  const deadline = Math.max(absoluteDeadline, Math.min(expires, at + LONGEST));
+  const deadline = Math.max(absoluteDeadline, Math.min(expires ?? Number.POSITIVE_INFINITY, at + LONGEST));
   return {
     version: 1,
     payload: encodeTombstone({ ended: "renewed", at, successor }),
@@ -78,6 +163,3 @@ function markerRecord(
     userId: null,
   };
 }
-
-/** 400 days: browsers keep no cookie longer. */
-const LONGEST = 400 * 86_400_000;

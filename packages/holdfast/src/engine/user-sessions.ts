@@ -3,7 +3,7 @@ import { isSessionId } from "../token/token.js";
 import type { ClientDescription } from "./client.js";
 import type { Engine } from "./engine.js";
 import { contentsOf, find, isExpired } from "./follow.js";
-import { removeOld } from "./migration.js";
+import { refuseOldOf, removeOld } from "./migration.js";
 import type { SessionMeta } from "./record.js";
 import { assertUserId, endStored } from "./rotation.js";
 
@@ -58,14 +58,17 @@ export class UserSessions {
   async revokeAll(options: { except?: string } = {}): Promise<number> {
     const engine = this.#engine;
     const except = await this.#current(options.except);
-    if (engine.migration?.keepsOld) await this.#endWithOld(except);
+    if (engine.migration !== undefined) {
+      await refuseOldOf(engine, this.#userId);
+      await this.#removeKept(except);
+    }
     const ids = await engine.store.deleteByUser(this.#userId, except);
     for (const id of ids) emitRevoked(engine, id, this.#userId, "revokeAll");
     return ids.length;
   }
 
   /** Where old records were left in their place, each session's has to be removed with it. */
-  async #endWithOld(except: string | undefined): Promise<void> {
+  async #removeKept(except: string | undefined): Promise<void> {
     for (const { id, meta } of await livingSessions(this.#engine, this.#userId)) {
       if (id !== except && meta.old !== undefined) await removeOld(this.#engine, meta.old);
     }

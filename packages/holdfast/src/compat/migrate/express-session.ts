@@ -2,64 +2,56 @@ import { ConfigurationError } from "../../errors.js";
 import { type ConnectSecret, verifyConnectId } from "../express-session/signature.js";
 import type { ConnectStore } from "../express-session/store.js";
 import type { Source } from "./index.js";
-import { eraseOldCookie, type OldCookieScope, oldCookie, passportUser } from "./old-cookie.js";
+import { eraseOldCookie, oldCookie, unescaped } from "./old-cookie.js";
+import { oldRecord } from "./old-record.js";
+import { checkCookieName, checkNames, checkSource, type SourceOptions } from "./options.js";
 
 /** What is needed of a store for express-session. */
 export type OldConnectStore = Pick<ConnectStore, "get" | "destroy"> & Partial<Pick<ConnectStore, "length">>;
 
-/** Sessions of express-session. */
-export interface ExpressSessionSource {
+/** Sessions of express-session. Its functions get the session without its `cookie`. */
+export interface ExpressSessionSource extends SourceOptions {
   /** What was given to express-session: cookies that it didn't sign with one of these are not looked at. */
   secret: ConnectSecret | readonly ConnectSecret[];
   /** What was given to express-session, or `expressSessionsStore()` for the records of the package express-sessions. */
   store: OldConnectStore;
   /** The cookie's name. Default: "connect.sid". */
   name?: string;
-  cookie?: OldCookieScope;
-  /** Whose session it is. Default: what Passport notes, `session.passport.user`. */
-  userId?: (session: Record<string, any>) => string | undefined;
-  /** Makes the new data from the old, without its `cookie`. Default: all of it. */
-  data?: (session: Record<string, any>) => Record<string, unknown>;
 }
 
+const OPTION = "migrateFrom.expressSession";
+const OPTION_NAMES = ["secret", "store", "name", "cookie", "userId", "data"];
+
 export function expressSessionSource(source: ExpressSessionSource): Source {
-  const {
-    secret,
-    store,
-    name = "connect.sid",
-    cookie = {},
-    userId = passportUser,
-    data = (old) => old,
-  } = source;
+  checkNames(OPTION, source, OPTION_NAMES);
+  checkSource(OPTION, source);
+  const { secret, store, name = "connect.sid", cookie = {} } = source;
+  checkCookieName(`${OPTION}.name`, name);
   const secrets = (Array.isArray(secret) ? secret : [secret]) as ConnectSecret[];
   if (secrets.length === 0 || secrets.some((each) => !each))
-    throw new ConfigurationError(
-      "migrateFrom.expressSession.secret",
-      "expected the secret that signed the old cookies",
-    );
+    throw new ConfigurationError(`${OPTION}.secret`, "expected the secret that signed the old cookies");
   if (typeof store?.get !== "function" || typeof store.destroy !== "function")
-    throw new ConfigurationError(
-      "migrateFrom.expressSession.store",
-      "expected the store that express-session had",
-    );
+    throw new ConfigurationError(`${OPTION}.store`, "expected the store that express-session had");
 
   return {
     library: "express-session",
 
     find(header) {
       const value = oldCookie(header("cookie"), name);
-      const sid = value === undefined ? undefined : verifyConnectId(value, secrets);
+      const sid = value === undefined ? undefined : verifyConnectId(unescaped(value), secrets);
       if (sid === undefined) return undefined;
       return {
         reference: sid,
-        erase: (headers) => eraseOldCookie(headers, name, cookie),
+        inStore: true,
+        erase(headers, newName) {
+          if (name !== newName) eraseOldCookie(headers, name, cookie);
+        },
         async load() {
           const session = await read(store, sid);
-          if (!session) return undefined;
+          if (session === undefined) return undefined;
           const { cookie: attributes, ...old } = session;
           const expires = attributes?.expires ? new Date(attributes.expires).valueOf() : undefined;
-          if (expires !== undefined && expires <= Date.now()) return undefined;
-          return { data: data(old), userId: userId(old), expires };
+          return oldRecord(OPTION, old, expires, source);
         },
       };
     },
@@ -81,6 +73,7 @@ export function expressSessionSource(source: ExpressSessionSource): Source {
 function read(store: OldConnectStore, sid: string): Promise<Record<string, any> | undefined> {
   return new Promise((resolve, reject) => {
     store.get(sid, (error, session) => {
+      // Stores that keep files say so of one that isn't there.
       if (error && (error as { code?: unknown }).code !== "ENOENT") reject(error);
       else resolve(error || !session ? undefined : { ...session });
     });

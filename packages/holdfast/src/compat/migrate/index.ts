@@ -3,11 +3,14 @@ import { ConfigurationError } from "../../errors.js";
 import { shown } from "../../shown.js";
 import { type ExpressSessionSource, expressSessionSource } from "./express-session.js";
 import { type KoaSessionSource, koaSessionSource } from "./koa-session.js";
+import { checkNames } from "./options.js";
 
 export type { Migration } from "../../engine/migration.js";
 export type { ExpressSessionSource, OldConnectStore } from "./express-session.js";
 export { type ExpressSessionsOptions, expressSessionsStore } from "./express-sessions.js";
 export type { KoaSessionSource } from "./koa-session.js";
+export type { OldCookieScope } from "./old-cookie.js";
+export type { SourceOptions } from "./options.js";
 
 /** Where the sessions to take over are. One of the libraries, or both. */
 export interface MigrateFromOptions {
@@ -26,7 +29,10 @@ export interface MigrateFromOptions {
 export interface MigrationProgress {
   /** Sessions that this process has taken over. */
   readonly migrated: number;
-  /** Sessions that are still in the old stores; undefined where a store can't count, or sessions live in cookies. */
+  /**
+   * Records that are in the old stores, with `keepOld` also those that were taken over; undefined where a store can't count, or
+   * sessions live in cookies.
+   */
   readonly remaining: number | undefined;
 }
 
@@ -46,7 +52,8 @@ export interface Source {
 export function migrateFrom(
   options: MigrateFromOptions,
 ): Migration & { progress(): Promise<MigrationProgress> } {
-  const { expressSession, koaSession, keepOld = false } = options ?? {};
+  checkNames("migrateFrom", options, ["expressSession", "koaSession", "keepOld"]);
+  const { expressSession, koaSession, keepOld = false } = options;
   if (typeof keepOld !== "boolean")
     throw new ConfigurationError("migrateFrom.keepOld", `expected true or false, got ${shown(keepOld)}`);
   const sources: Source[] = [];
@@ -60,13 +67,12 @@ export function migrateFrom(
     keepsOld: keepOld,
 
     find(request) {
-      for (const source of sources) {
-        const old = source.find((name) => request.header(name));
-        if (old === undefined) continue;
-        const reference = `${source.library}\n${old.reference}`;
-        return { ...old, library: source.library, reference };
+      const found: OldSession[] = [];
+      for (const { library, find } of sources) {
+        const old = find((name) => request.header(name));
+        if (old !== undefined) found.push({ ...old, library, reference: `${library}\n${old.reference}` });
       }
-      return undefined;
+      return found;
     },
 
     async remove(reference) {
@@ -81,11 +87,11 @@ export function migrateFrom(
 
     async progress() {
       const counts = await Promise.all(sources.map((source) => source.remaining()));
-      const known = counts.filter((count) => count !== undefined);
-      return {
-        migrated,
-        remaining: known.length > 0 ? known.reduce((sum, count) => sum + count, 0) : undefined,
-      };
+      let remaining: number | undefined = 0;
+      for (const count of counts) {
+        remaining = remaining === undefined || count === undefined ? undefined : remaining + count;
+      }
+      return { migrated, remaining };
     },
   };
 }

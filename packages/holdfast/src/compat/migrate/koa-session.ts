@@ -1,34 +1,39 @@
 import { createHmac, timingSafeEqual } from "node:crypto";
 import { ConfigurationError } from "../../errors.js";
 import type { Source } from "./index.js";
-import { eraseOldCookie, type OldCookieScope, oldCookie, passportUser } from "./old-cookie.js";
+import { eraseOldCookie, oldCookie } from "./old-cookie.js";
+import { oldRecord } from "./old-record.js";
+import { checkCookieName, checkNames, checkSource, type SourceOptions } from "./options.js";
 
-/** Sessions of koa-session. */
-export interface KoaSessionSource {
+/** Sessions of koa-session. Its functions get the session without `_expire`, `_maxAge` and `_session`. */
+export interface KoaSessionSource extends SourceOptions {
   /** The application's `app.keys`: an array of texts, or a Keygrip. Cookies that are not signed are not looked at. */
   keys: readonly string[] | { verify(data: string, signature: string): boolean };
   /** The cookie's name. Default: "koa.sess". */
   key?: string;
   /** The store that koa-session had; without it the data is in the cookie. */
   store?: {
-    get(key: string, maxAge: unknown, options: object): unknown;
-    destroy(key: string, options: object): unknown;
+    get(key: string, maxAge: any, options: any): unknown;
+    destroy(key: string, options: any): unknown;
   };
   /** How the cookie was decoded. Default: JSON in base64, as koa-session does it. */
   decode?: (value: string) => unknown;
-  cookie?: OldCookieScope;
-  /** Whose session it is. Default: what Passport notes, `session.passport.user`. */
-  userId?: (session: Record<string, any>) => string | undefined;
-  /** Makes the new data from the old. Default: all of it. */
-  data?: (session: Record<string, any>) => Record<string, unknown>;
 }
 
+const OPTION = "migrateFrom.koaSession";
+const OPTION_NAMES = ["keys", "key", "store", "decode", "cookie", "userId", "data"];
+
 export function koaSessionSource(source: KoaSessionSource): Source {
+  checkNames(OPTION, source, OPTION_NAMES);
+  checkSource(OPTION, source);
   const { keys, key = "koa.sess", store, decode = decodeBase64, cookie = {} } = source;
-  const { userId = passportUser, data = (old) => old } = source;
+  checkCookieName(`${OPTION}.key`, key);
   const verify = verifierOf(keys);
   if (store !== undefined && (typeof store?.get !== "function" || typeof store.destroy !== "function"))
-    throw new ConfigurationError("migrateFrom.koaSession.store", "expected the store that koa-session had");
+    throw new ConfigurationError(`${OPTION}.store`, "expected the store that koa-session had");
+  if (typeof decode !== "function")
+    throw new ConfigurationError(`${OPTION}.decode`, "expected a function of the cookie's value");
+  const inStore = store !== undefined;
 
   return {
     library: "koa-session",
@@ -40,22 +45,16 @@ export function koaSessionSource(source: KoaSessionSource): Source {
       if (!value || !signature || !verify(`${key}=${value}`, signature)) return undefined;
       return {
         reference: value,
-        erase(headers) {
-          eraseOldCookie(headers, key, cookie);
+        inStore,
+        erase(headers, newName) {
+          if (key !== newName) eraseOldCookie(headers, key, cookie);
           eraseOldCookie(headers, `${key}.sig`, cookie);
         },
         async load() {
-          const session = (
-            store === undefined ? decoded(decode, value) : await store.get(value, undefined, {})
-          ) as Record<string, any> | undefined;
+          const session = inStore ? await store.get(value, undefined, {}) : decoded(decode, value);
           if (typeof session !== "object" || session === null) return undefined;
-          const { _expire: expires, _maxAge, _session, ...old } = session;
-          if (typeof expires === "number" && expires <= Date.now()) return undefined;
-          return {
-            data: data(old),
-            userId: userId(old),
-            expires: typeof expires === "number" ? expires : undefined,
-          };
+          const { _expire: expires, _maxAge, _session, ...old } = session as Record<string, any>;
+          return oldRecord(OPTION, old, typeof expires === "number" ? expires : undefined, source);
         },
       };
     },
@@ -77,7 +76,7 @@ function verifierOf(keys: KoaSessionSource["keys"]): (data: string, signature: s
   }
   const list = keys as readonly string[];
   if (!Array.isArray(list) || list.length === 0 || list.some((key) => typeof key !== "string" || key === ""))
-    throw new ConfigurationError("migrateFrom.koaSession.keys", "expected the application's app.keys");
+    throw new ConfigurationError(`${OPTION}.keys`, "expected the application's app.keys");
   return (data, signature) => {
     const given = Buffer.from(signature);
     return list.some((key) => {

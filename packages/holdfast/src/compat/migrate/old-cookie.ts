@@ -9,10 +9,14 @@ export interface OldCookieScope {
   domain?: string;
 }
 
-/** The value of the first cookie of a name, decoded. */
+/** The value of the first cookie of a name, as it was sent. */
 export function oldCookie(header: string | undefined, name: string): string | undefined {
-  const [value] = cookieValues(header, name, 1);
-  if (!value?.includes("%")) return value;
+  return cookieValues(header, name, 1)[0];
+}
+
+/** A value as express-session reads it: escapes are undone, where they are good. */
+export function unescaped(value: string): string {
+  if (!value.includes("%")) return value;
   try {
     return decodeURIComponent(value);
   } catch {
@@ -26,14 +30,10 @@ export function eraseOldCookie(
   { path = "/", domain }: OldCookieScope,
 ): void {
   const scope = `; Path=${path}${domain === undefined ? "" : `; Domain=${domain}`}`;
+  // Browsers ignore a line without Secure for a name that begins like this (RFC 6265bis 4.1.3).
+  const secure = /^__(?:host|secure)-/i.test(name) ? "; Secure" : "";
   headers.append(
     "Set-Cookie",
-    `${name}=; Max-Age=0; Expires=Thu, 01 Jan 1970 00:00:00 GMT${scope}; HttpOnly`,
+    `${name}=; Max-Age=0; Expires=Thu, 01 Jan 1970 00:00:00 GMT${scope}; HttpOnly${secure}`,
   );
-}
-
-/** What Passport notes: the user's id, where that is text or a number. */
-export function passportUser(data: Record<string, any>): string | undefined {
-  const user = data.passport?.user;
-  return typeof user === "string" || typeof user === "number" ? String(user) : undefined;
 }

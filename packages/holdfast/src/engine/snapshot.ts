@@ -1,0 +1,75 @@
+import { type Codec, isPlainObject, jsonCodec } from "./codec.js";
+
+type PlainObject = Record<string, unknown>;
+
+/**
+ * A session's data as it is stored, to make copies of and to find changes against. With JSON, the text is parsed once for all
+ * copies, and data that was only read is compared without being written as text.
+ */
+export class Snapshot {
+  readonly text: string;
+  readonly codec: Codec;
+  #parsed: unknown;
+
+  constructor(codec: Codec, text: string) {
+    this.codec = codec;
+    this.text = text;
+  }
+
+  /** The data, to be changed by whoever gets it; undefined where it is no plain object. @throws what the codec throws. */
+  copy(): PlainObject | undefined {
+    const data = this.codec === jsonCodec ? copyOf(this.#value()) : this.codec.decode(this.text);
+    return isPlainObject(data) ? data : undefined;
+  }
+
+  /** Whether data is still as stored. Where this says no, the texts may still be the same. */
+  matches(data: PlainObject): boolean {
+    return this.codec === jsonCodec ? isSame(data, this.#value()) : this.codec.encode(data) === this.text;
+  }
+
+  #value(): unknown {
+    this.#parsed ??= jsonCodec.decode(this.text);
+    return this.#parsed;
+  }
+}
+
+/** Of what JSON.parse has made. */
+function copyOf<Value>(value: Value): Value {
+  if (typeof value !== "object" || value === null) return value;
+  if (Array.isArray(value)) return value.map(copyOf) as Value;
+  const copy = { ...value };
+  for (const key of Object.keys(copy) as (keyof Value)[]) {
+    const member = copy[key];
+    // Spreading has made "__proto__" a property like any other, but assigning to it would not.
+    if (typeof member !== "object" || member === null) continue;
+    if (key !== "__proto__") copy[key] = copyOf(member);
+    else
+      Object.defineProperty(copy, key, {
+        value: copyOf(member),
+        writable: true,
+        enumerable: true,
+        configurable: true,
+      });
+  }
+  return copy;
+}
+
+/** Whether data is exactly what JSON.parse once made: so nothing in it is what JSON can't carry. */
+function isSame(data: unknown, stored: unknown): boolean {
+  if (data === stored) return true;
+  if (typeof data !== "object" || typeof stored !== "object" || data === null || stored === null)
+    return false;
+  if (Object.getPrototypeOf(data) !== Object.getPrototypeOf(stored)) return false;
+  const keys = Object.keys(stored);
+  const ours = Object.keys(data);
+  // What is hidden counts, too. A list has its length for one more name.
+  const names = Object.getOwnPropertyNames(data).length - (Array.isArray(stored) ? 1 : 0);
+  if (ours.length !== keys.length || names !== keys.length) return false;
+  if (Object.getOwnPropertySymbols(data).length > 0) return false;
+  for (let index = 0; index < keys.length; index++) {
+    const key = keys[index]!;
+    if (ours[index] !== key) return false;
+    if (!isSame((data as PlainObject)[key], (stored as PlainObject)[key])) return false;
+  }
+  return true;
+}
