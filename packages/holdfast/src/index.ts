@@ -19,6 +19,7 @@ export type {
 export { sessionEventNames } from "./engine/events.js";
 export type { Exchange } from "./engine/exchange.js";
 export type { MergeStrategies, MergeStrategy } from "./engine/merge.js";
+export type { Identity } from "./engine/record.js";
 export type { SessionRequest, TrustProxy } from "./engine/request.js";
 export type { RevocableUser } from "./engine/revocable-user.js";
 export type { DefaultData, LoginOptions, LogoutOptions, Session, SessionData } from "./engine/session.js";

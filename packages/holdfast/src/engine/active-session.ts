@@ -7,7 +7,7 @@ import type { Engine } from "./engine.js";
 import { Flash } from "./flash.js";
 import type { LiveSession } from "./follow.js";
 import { mergeData, replaceContents } from "./merge.js";
-import { encodeSession, type SessionMeta } from "./record.js";
+import { encodeSession, type Identity, type SessionMeta } from "./record.js";
 import type { SessionRequest } from "./request.js";
 import { Snapshot } from "./snapshot.js";
 import type { Transport } from "./transport.js";
@@ -43,7 +43,13 @@ export interface Composed {
 export type Step =
   | { readonly kind: "write" }
   | { readonly kind: "rotate" | "renew" }
-  | { readonly kind: "login"; readonly userId: string }
+  | {
+      readonly kind: "login";
+      readonly userId: string;
+      readonly identity?: Identity | undefined;
+      /** The latest end, in milliseconds since the epoch. */
+      readonly until?: number | undefined;
+    }
   /** An old session of another library's, taken over; `from` is the id of its marker. */
   | {
       readonly kind: "takeover";
@@ -176,8 +182,9 @@ export class ActiveSession {
     const now = this.engine.clock();
     const login = step.kind === "login" ? step.userId : undefined;
     const startsDeadlines = login !== undefined || this.#record === undefined;
+    const until = (step.kind === "login" ? step.until : undefined) ?? Number.POSITIVE_INFINITY;
     const absoluteDeadline = startsDeadlines
-      ? now + this.engine.absoluteTimeout
+      ? Math.min(now + this.engine.absoluteTimeout, until)
       : this.#record!.absoluteDeadline;
     const takenOver = step.kind === "takeover" ? step.userId : null;
     const userId = login ?? takenOver ?? this.#record?.userId ?? null;
@@ -193,7 +200,7 @@ export class ActiveSession {
         createdAt: now,
         client: describeClient(this.request, this.engine.rememberIp),
       }),
-      ...(login !== undefined && { authenticatedAt: now }),
+      ...(step.kind === "login" && { authenticatedAt: now, identity: step.identity }),
       ...((step.kind !== "write" || this.#record === undefined) && { tokenAt: now }),
     };
     const record: StoreRecord = {

@@ -10,6 +10,18 @@ import type { FlashEntry } from "./flash.js";
  * A tombstone has only the first line.
  */
 
+/** Who an identity provider says that the user is. */
+export interface Identity {
+  /** The provider, by its issuer identifier. */
+  readonly issuer: string;
+  /** The user at that provider: `sub` (OpenID Connect Core 2). */
+  readonly subject: string;
+  /** The provider's own session: `sid` (OpenID Connect Front-Channel Logout 3). */
+  readonly sid?: string | undefined;
+  /** Names what is kept of the login apart from the session: tokens. */
+  readonly grant?: string | undefined;
+}
+
 /** What the library keeps with a living session, apart from the application's data. Times in milliseconds. */
 export interface SessionMeta {
   readonly createdAt: number;
@@ -18,6 +30,8 @@ export interface SessionMeta {
   /** When this token was issued; renewal counts from here. */
   readonly tokenAt: number;
   readonly authenticatedAt?: number | undefined;
+  /** Where the user logged in with an identity provider. */
+  readonly identity?: Identity | undefined;
   readonly client?: ClientDescription | undefined;
   readonly flash?: readonly FlashEntry[] | undefined;
   /** The id that this session was renewed from, until a request came with the new token. */

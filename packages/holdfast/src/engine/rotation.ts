@@ -6,7 +6,7 @@ import type { Engine } from "./engine.js";
 import { contentsOf, type Destination } from "./follow.js";
 import { replaceContents } from "./merge.js";
 import { removeOld } from "./migration.js";
-import { encodeTombstone, type Tombstone } from "./record.js";
+import { encodeTombstone, type Identity, type Tombstone } from "./record.js";
 import { storeNew, swap } from "./write.js";
 
 /**
@@ -17,6 +17,13 @@ import { storeNew, swap } from "./write.js";
  * All of them run inside `active.exclusively`.
  */
 
+/** What a login may say beside who the user is. */
+export interface LoginTerms {
+  readonly keep?: readonly string[];
+  readonly identity?: Identity;
+  readonly expiresAt?: Date;
+}
+
 /**
  * Binds a user: a new token, new deadlines, the anonymous data kept, or only the keys in `keep`.
  * @throws UserMismatchError where the session belongs to another user.
@@ -24,7 +31,7 @@ import { storeNew, swap } from "./write.js";
 export async function login(
   active: ActiveSession,
   userId: string,
-  keep: readonly string[] | undefined,
+  { keep, identity, expiresAt }: LoginTerms,
 ): Promise<void> {
   const { engine } = active;
   assertUserId(userId);
@@ -35,7 +42,7 @@ export async function login(
     const kept = Object.entries(active.data).filter(([key]) => keep.includes(key));
     replaceContents(active.data, Object.fromEntries(kept));
   }
-  await replaceToken(active, { kind: "login", userId });
+  await replaceToken(active, { kind: "login", userId, identity, until: expiresAt?.valueOf() });
   engine.events.emit("login", { at: new Date(engine.clock()), sessionId: active.id, userId });
 }
 

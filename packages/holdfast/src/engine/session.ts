@@ -6,6 +6,7 @@ import { jsonCodec } from "./codec.js";
 import { touch } from "./commit.js";
 import type { OnEndOptions, SessionEndListener } from "./endings.js";
 import { find } from "./follow.js";
+import type { Identity } from "./record.js";
 import { end, login, rotate } from "./rotation.js";
 import { enforceLimit, lastSeen } from "./user-sessions.js";
 import { write } from "./write.js";
@@ -23,6 +24,10 @@ export type DefaultData = keyof SessionData extends never ? Record<string, any> 
 export interface LoginOptions<Data> {
   /** The keys of the anonymous data to keep; the others are dropped. Default: all are kept. */
   keep?: ReadonlyArray<keyof Data & string>;
+  /** Who the identity provider says that it is, for `session.identity`. */
+  identity?: Identity;
+  /** When the session ends at the latest, should that be before its absolute timeout: as the provider's own does. */
+  expiresAt?: Date;
 }
 
 export interface LogoutOptions {
@@ -33,12 +38,19 @@ export interface LogoutOptions {
   clearSiteData?: boolean | ReadonlyArray<"cache" | "cookies" | "storage" | "executionContexts">;
 }
 
+/** @internal What is behind a session, for the library's other parts. */
+export let activeOf: (session: Session<any>) => ActiveSession;
+
 /**
  * The session of one request. Plain changes to `data` are found and stored when the response's headers are about to
  * leave; the methods work at once.
  */
 export class Session<Data extends object = DefaultData> {
   readonly #active: ActiveSession;
+
+  static {
+    activeOf = (session) => session.#active;
+  }
 
   /** @internal */
   constructor(active: ActiveSession) {
@@ -95,6 +107,11 @@ export class Session<Data extends object = DefaultData> {
     return authenticatedAt === undefined ? undefined : new Date(authenticatedAt);
   }
 
+  /** Who the identity provider says that the user is, after a login with one. */
+  get identity(): Identity | undefined {
+    return this.#active.meta.identity;
+  }
+
   /** The browser and system that the session was made for. */
   get client(): ClientDescription {
     return this.#active.meta.client ?? {};
@@ -110,7 +127,7 @@ export class Session<Data extends object = DefaultData> {
    */
   async login(userId: string, options: LoginOptions<Data> = {}): Promise<void> {
     const active = this.#active;
-    await active.exclusively(() => login(active, userId, options.keep));
+    await active.exclusively(() => login(active, userId, options));
     await enforceLimit(active.engine, userId, active.id);
   }
 

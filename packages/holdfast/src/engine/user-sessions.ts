@@ -92,6 +92,21 @@ export async function enforceLimit(engine: Engine, userId: string, keep: string)
   }
 }
 
+/** Ends those of a user's sessions that `isMeant`, at once and everywhere. The number ended. */
+export async function endLivingSessions(
+  engine: Engine,
+  userId: string,
+  isMeant: (meta: SessionMeta) => boolean,
+): Promise<number> {
+  let ended = 0;
+  for (const { id, record, meta } of await livingSessions(engine, userId)) {
+    if (!isMeant(meta)) continue;
+    emitRevoked(engine, await endStored(engine, id, record, { ended: "revoked" }), userId, "revoke");
+    ended++;
+  }
+  return ended;
+}
+
 async function livingSessions(
   engine: Engine,
   userId: string,

@@ -56,6 +56,7 @@ export function createKeyring(secrets: readonly Secret[] | Secret, production: b
   const checked = checkedSecrets(list, production);
   const keys = checked.map((bytes) => deriveKey(bytes, "sign"));
   const [first] = keys as [KeyObject];
+  const sealers = new Map<string, Sealer>();
   const verified = new RecentMap<{ id: string; signedByOlderKey: boolean }>(MAX_VERIFIED);
 
   return {
@@ -75,7 +76,11 @@ export function createKeyring(secrets: readonly Secret[] | Secret, production: b
       verified.set(digest, verdict);
       return { token, ...verdict };
     },
-    sealer: (purpose) => createSealer(checked, `seal/${purpose}`),
+    sealer(purpose) {
+      const sealer = sealers.get(purpose) ?? createSealer(checked, `seal/${purpose}`);
+      sealers.set(purpose, sealer);
+      return sealer;
+    },
   };
 }
 

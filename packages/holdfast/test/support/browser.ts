@@ -62,9 +62,13 @@ export class Browser {
   #take(line: string): void {
     const [pair = "", ...attributes] = line.split("; ");
     const name = pair.slice(0, pair.indexOf("="));
-    if (attributes.includes("Max-Age=0")) this.cookies.delete(name);
+    if (attributes.some(isPast)) this.cookies.delete(name);
     else this.cookies.set(name, pair.slice(name.length + 1));
   }
+}
+
+function isPast(attribute: string): boolean {
+  return attribute === "Max-Age=0" || /^expires=Thu, 01 Jan 1970/i.test(attribute);
 }
 
 /** A server on a free loopback port; `close` ends its connections too. */

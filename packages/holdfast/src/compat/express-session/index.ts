@@ -128,7 +128,7 @@ function settingsOf(options: SessionOptions): Settings {
 
 function asConnectStore(store: ConnectStore | HoldfastStore): ConnectStore {
   if (typeof (store as ConnectStore).on === "function") return store as ConnectStore;
-  if (typeof (store as HoldfastStore).replace === "function") return toConnectStore(store as HoldfastStore);
+  if (typeof (store as HoldfastStore).load === "function") return toConnectStore(store as HoldfastStore);
   throw new TypeError("store option must be a store for express-session or a Holdfast store");
 }
 

@@ -8,25 +8,22 @@ export interface StoredData {
   [key: string]: any;
 }
 
-export type Sessions = StoredData[] | Record<string, StoredData>;
-
 /** The methods that stores for express-session implement, and those that they inherit. */
 export interface ConnectStore extends EventEmitter {
-  get(sid: string, callback: (error: any, session?: StoredData | null) => void): void;
-  set(sid: string, session: StoredData, callback?: Callback): void;
+  // Data is `any`, for applications have a type of their own for it.
+  get(sid: string, callback: (error: any, session?: any) => void): void;
+  set(sid: string, session: any, callback?: Callback): void;
   destroy(sid: string, callback?: Callback): void;
-  touch?(sid: string, session: StoredData, callback?: Callback): void;
-  all?(callback: (error: any, sessions?: Sessions | null) => void): void;
+  touch?(sid: string, session: any, callback?: Callback): void;
+  all?(callback: (error: any, sessions?: any) => void): void;
   length?(callback: (error: any, length?: number) => void): void;
   clear?(callback?: Callback): void;
   /** Given by the middleware: begins a new session on the request. */
-  generate(req: ConnectRequest): void;
-  regenerate(req: ConnectRequest, callback: Callback): void;
-  load(sid: string, callback: (error?: any, session?: Session) => void): void;
-  createSession(
-    req: Pick<ConnectRequest, "sessionID" | "sessionStore" | "session">,
-    data: StoredData,
-  ): Session;
+  // Loose, for each framework has a type of its own for what is given here.
+  generate(req: any): void;
+  regenerate(req: any, callback: (error?: any) => any): void;
+  load(sid: string, callback: (error?: any, session?: any) => any): void;
+  createSession(req: any, data: any): any;
 }
 
 /**

@@ -141,8 +141,7 @@ export function recordingStore({ session }: Subject, { withTouch = true } = {}):
     store.touch = (sid: string, data: any, callback?: (error?: unknown) => void) => {
       calls.push(`touch ${sid} ${JSON.stringify(data.cookie)}`);
       const text = sessions.get(sid);
-      if (text !== undefined)
-        sessions.set(sid, JSON.stringify({ ...JSON.parse(text), cookie: data.cookie }));
+      if (text !== undefined) sessions.set(sid, JSON.stringify({ ...JSON.parse(text), cookie: data.cookie }));
       setImmediate(() => callback?.(store.failures.touch));
     };
   }
