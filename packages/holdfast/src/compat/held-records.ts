@@ -159,9 +159,3 @@ export function mergedText(base: string, mine: string, theirs: string): string {
   if (base === theirs) return mine;
   return JSON.stringify(mergeData(JSON.parse(base), JSON.parse(mine), JSON.parse(theirs), {}, jsonCodec));
 }
-
-/** What Passport notes in a session, where it is text or a number. */
-export function passportUser(session: Record<string, any>): string | number | undefined {
-  const user = session.passport?.user;
-  return typeof user === "string" || typeof user === "number" ? user : undefined;
-}

@@ -204,14 +204,18 @@ export function tombstoneFor(
 const MAX_USER_ID = 255;
 
 /** Stores key by the user id, so it must be text that each of them can hold. */
-export function assertUserId(userId: unknown): asserts userId is string {
-  const wellFormed =
+export function isUserId(userId: unknown): userId is string {
+  return (
     typeof userId === "string" &&
     userId.length >= 1 &&
     userId.length <= MAX_USER_ID &&
     userId.isWellFormed() &&
-    !/\p{Cc}/u.test(userId);
-  if (!wellFormed) {
+    !/\p{Cc}/u.test(userId)
+  );
+}
+
+export function assertUserId(userId: unknown): asserts userId is string {
+  if (!isUserId(userId)) {
     throw new InvalidArgumentError(
       `A user id must be text of 1 to ${MAX_USER_ID} characters without control characters. For a number, pass String(id).`,
     );

@@ -17,7 +17,7 @@ export async function discoverProvider(settings: OidcSettings): Promise<client.C
       const provider = await client.discovery(
         issuer,
         clientId,
-        metadata as Record<string, unknown>,
+        metadata as Partial<client.ClientMetadata>,
         clientAuthentication(settings),
         options,
       );

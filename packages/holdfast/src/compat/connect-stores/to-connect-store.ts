@@ -11,6 +11,7 @@ import type { Store as HoldfastStore, StoreRecord } from "../../stores/contract.
 import { sessionIdOf } from "../../token/token.js";
 import { type Callback, type ConnectRequest, noteMerged, type Session } from "../express-session/session.js";
 import { type ConnectStore, Store, type StoredData } from "../express-session/store.js";
+import { passportUser } from "../passport-user.js";
 
 export interface ToConnectStoreOptions {
   /** How long a session lives that has no `cookie.maxAge`, after its last request. Default: "1d". */
@@ -244,18 +245,6 @@ function isSameCookie(cookie: object, stored: Record<string, unknown> = {}): boo
     mine === theirs ||
     (typeof mine === "number" && typeof theirs === "number" && Math.abs(mine - theirs) < DRIFT);
   return lasts && JSON.stringify(attributes) === JSON.stringify(others);
-}
-
-/** What Passport noted, where it can be a user id: some serialize a whole profile, which nobody lists by. */
-function passportUser(session: Record<string, any>): string | undefined {
-  const user = session.passport?.user;
-  if (typeof user !== "string" && typeof user !== "number") return undefined;
-  try {
-    assertUserId(String(user));
-    return String(user);
-  } catch {
-    return undefined;
-  }
 }
 
 function answer<T>(promise: Promise<T>, callback: ((error: any, value?: T) => void) | undefined): void {

@@ -1,6 +1,7 @@
 import { SessionGoneError } from "../../errors.js";
 import type { Store as HoldfastStore } from "../../stores/contract.js";
-import { type Held, HeldRecords, mergedText, passportUser } from "../held-records.js";
+import { type Held, HeldRecords, mergedText } from "../held-records.js";
+import { passportUser } from "../passport-user.js";
 import type { CreateSessionOptions } from "./options.js";
 
 const DAY = 86_400_000;

@@ -1,6 +1,7 @@
 import { isPlainObject } from "../../engine/codec.js";
 import type { OldRecord } from "../../engine/migration.js";
 import { ConfigurationError } from "../../errors.js";
+import { passportUser } from "../passport-user.js";
 import type { SourceOptions } from "./options.js";
 
 /** An old session's data, with what the application's functions are to make of it. */
@@ -20,9 +21,4 @@ export function oldRecord(
       return { data: contents, userId: userId(old) ?? undefined };
     },
   };
-}
-
-function passportUser({ passport }: Record<string, any>): string | undefined {
-  const user = passport?.user;
-  return (typeof user === "string" && user !== "") || typeof user === "number" ? String(user) : undefined;
 }
