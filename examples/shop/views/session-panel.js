@@ -7,6 +7,7 @@ const MEANINGS = {
   created: "stored for the first time",
   renewed: "routine renewal: a new token",
   rotated: "a new token, the old one is dead",
+  migrated: "taken over from another library",
   login: "signed in",
   logout: "signed out",
   revoked: "ended from outside",
