@@ -1,8 +1,9 @@
 import { execFile } from "node:child_process";
 import { randomBytes } from "node:crypto";
-import { existsSync, mkdirSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { homedir } from "node:os";
 import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
 import { promisify } from "node:util";
 import { type Db, MongoClient } from "mongodb";
 import {
@@ -38,7 +39,7 @@ export interface MongodbControl {
   readonly port: number;
   stop(): Promise<void>;
   start(): Promise<void>;
-  freeze(): void;
+  freeze(): Promise<void>;
   thaw(): void;
 }
 
@@ -211,7 +212,10 @@ async function startCandidate(candidate: Candidate, database: string): Promise<M
     start: async () => {
       running = await start();
     },
-    freeze: () => running.process.kill("SIGSTOP"),
+    async freeze() {
+      running.process.kill("SIGSTOP");
+      await untilStopped(running.process.pid!);
+    },
     thaw: () => running.process.kill("SIGCONT"),
   };
   try {
@@ -288,3 +292,12 @@ async function assertSwapsAtomically(db: Db): Promise<void> {
 
 const yes = () => true;
 const no = () => false;
+
+/** A signal takes its time on a busy machine. Resolves once every thread of the process stands still, where that can be seen. */
+async function untilStopped(pid: number): Promise<void> {
+  const threads = `/proc/${pid}/task`;
+  if (!existsSync(threads)) return;
+  const isStopped = (thread: string) =>
+    / [Tt] /.test(readFileSync(`${threads}/${thread}/stat`, "utf8").replace(/\(.*\)/, ""));
+  while (!readdirSync(threads).every(isStopped)) await delay(5);
+}
