@@ -1,14 +1,13 @@
 import type { ServerResponse } from "node:http";
-import express, { type Express, type Request, type Response } from "express";
-import { expressSessions } from "../../src/adapters/express.js";
+import type { Express, Request, Response } from "express";
 import { type CookieSessionsOptions, createSessions } from "../../src/engine/create-sessions.js";
-import { type SessionEventName, sessionEventNames } from "../../src/engine/events.js";
+import type { SessionEventName } from "../../src/engine/events.js";
 import type { RevocableCookieSessions } from "../../src/engine/sessions.js";
 import type { Store } from "../../src/stores/contract.js";
 import { cookieStore } from "../../src/stores/cookie.js";
-import { Barrier } from "./barrier.js";
+import type { Barrier } from "./barrier.js";
 import { Browser, listen } from "./browser.js";
-import { Clock, SECRET } from "./shop.js";
+import { Clock, SECRET, shopOn } from "./shop.js";
 
 /** A small real application whose sessions live in cookies, with a list of the ended ones or without. */
 export interface CookieShop {
@@ -38,33 +37,7 @@ export async function openCookieShop(
     sweepInterval: false,
     ...options,
   });
-  const events: CookieShop["events"] = [];
-  for (const name of sessionEventNames) sessions.on(name, (event) => events.push({ name, ...event }));
-
-  const barriers = new Map<string, Barrier>();
-  const barrier = (name: string) => {
-    const found = barriers.get(name) ?? new Barrier();
-    barriers.set(name, found);
-    return found;
-  };
-
-  const app = express();
-  app.use(expressSessions(sessions));
-  app.use(async (req, _res, next) => {
-    const { hold } = req.query;
-    if (typeof hold === "string") {
-      void req.session.data;
-      await barrier(hold).wait();
-    }
-    next();
-  });
-  app.get("/session", ({ session }, res) => {
-    res.json({ ...session.toJSON(), data: session.data });
-  });
-  app.post("/set/:key/:value", (req, res) => {
-    req.session.data[req.params.key] = req.params.value;
-    res.send("set");
-  });
+  const { app, events, barrier } = shopOn(sessions);
   app.post("/fill/:key/:length", (req, res) => {
     req.session.data[req.params.key] = "x".repeat(Number(req.params.length));
     res.send("filled");
@@ -83,18 +56,6 @@ export async function openCookieShop(
   });
   app.get("/flash", (req, res) => {
     res.json(req.session.flash("notice"));
-  });
-  app.post("/login/:user", async (req, res) => {
-    await req.session.login(req.params.user);
-    res.redirect("/session");
-  });
-  app.post("/rotate", async (req, res) => {
-    await req.session.rotate();
-    res.send("rotated");
-  });
-  app.post("/logout", async (req, res) => {
-    await req.session.logout();
-    res.send("logged out");
   });
   app.post("/revoke-all", async (req, res) => {
     await sessions.ofUser(req.session.userId!).revokeAll();

@@ -2,7 +2,7 @@ import express, { type Express } from "express";
 import { expressSessions } from "../../src/adapters/express.js";
 import { createSessions, type SessionsOptions } from "../../src/engine/create-sessions.js";
 import { type SessionEventName, sessionEventNames } from "../../src/engine/events.js";
-import type { Sessions } from "../../src/engine/sessions.js";
+import type { BaseSessions, Sessions } from "../../src/engine/sessions.js";
 import type { Store } from "../../src/stores/contract.js";
 import { Barrier } from "./barrier.js";
 import { Browser, listen } from "./browser.js";
@@ -49,6 +49,28 @@ export async function openShop(
     sweepInterval: false,
     ...options,
   });
+  const { app, events, barrier } = shopOn(sessions);
+  app.post("/revoke-all", async (req, res) => {
+    res.json(await sessions.ofUser(req.session.userId!).revokeAll());
+  });
+
+  const { url, close } = await listen(app);
+  return {
+    sessions,
+    clock,
+    app,
+    events,
+    barrier,
+    browser: () => new Browser(url),
+    async close() {
+      await close();
+      await sessions.close();
+    },
+  };
+}
+
+/** The routes of every test shop, on sessions of any kind, with what happens to them and the barriers of the requests. */
+export function shopOn(sessions: BaseSessions<any>): Pick<TestShop, "app" | "events" | "barrier"> {
   const events: TestShop["events"] = [];
   for (const name of sessionEventNames) sessions.on(name, (event) => events.push({ name, ...event }));
 
@@ -101,21 +123,5 @@ export async function openShop(
     await req.session.logout();
     res.send("logged out");
   });
-  app.post("/revoke-all", async (req, res) => {
-    res.json(await sessions.ofUser(req.session.userId!).revokeAll());
-  });
-
-  const { url, close } = await listen(app);
-  return {
-    sessions,
-    clock,
-    app,
-    events,
-    barrier,
-    browser: () => new Browser(url),
-    async close() {
-      await close();
-      await sessions.close();
-    },
-  };
+  return { app, events, barrier };
 }
