@@ -5,6 +5,7 @@ import type { Exchange } from "../engine/exchange.js";
 import type { DefaultData, Session } from "../engine/session.js";
 import type { SessionSource } from "../engine/sessions.js";
 import { ConfigurationError, InvalidArgumentError } from "../errors.js";
+import { bind, bindingOf } from "./binding.js";
 import { HeldResponse, holdResponses, isWrapped } from "./held-response.js";
 import { NodeRequest } from "./node-request.js";
 import { type AdapterOptions, noSession, twoSessions } from "./options.js";
@@ -33,11 +34,11 @@ export function expressSessions<Data extends object>(
     try {
       if (skip?.(req)) return next();
       installOnCopyOf(req, res);
-      const bound = bindings.get(req);
+      const bound = bindingOf(req);
       if (bound !== undefined)
         return next(bound.sessions === sessions ? undefined : twoSessions("expressSessions"));
       const begin = (exchange: Exchange<Data>) => {
-        bindings.set(req, { sessions, exchange, held: new HeldResponse(res, exchange, next) });
+        bind(req, { sessions, exchange, held: new HeldResponse(res, exchange, next) });
         next();
       };
       const request = new ExpressRequest(req);
@@ -61,15 +62,7 @@ class ExpressRequest extends NodeRequest<Request> {
   }
 }
 
-interface Binding {
-  readonly sessions: SessionSource<any>;
-  readonly exchange: Exchange<any>;
-  readonly held: HeldResponse;
-}
-
-const bindings = new WeakMap<IncomingMessage, Binding>();
-
-const heldBy = (response: ServerResponse) => bindings.get(response.req)?.held;
+const heldBy = (response: ServerResponse) => bindingOf(response.req)?.held;
 
 /** Prototypes of responses that have the holding methods. */
 const installed = new WeakSet<object>();
@@ -121,10 +114,10 @@ function expressPrototype(object: object, method: string): object {
 const sessionProperty: PropertyDescriptor & ThisType<IncomingMessage> = {
   configurable: true,
   get() {
-    return bindings.get(this)?.exchange.session;
+    return bindingOf(this)?.exchange.session;
   },
   set(value) {
-    if (bindings.has(this)) {
+    if (bindingOf(this) !== undefined) {
       throw new InvalidArgumentError(
         "req.session can't be assigned. Use `await req.session.destroy()` to end the session, and `req.session.data = …` to " +
           "replace its data.",
@@ -136,7 +129,7 @@ const sessionProperty: PropertyDescriptor & ThisType<IncomingMessage> = {
 };
 
 async function openSession(this: IncomingMessage): Promise<Session<any>> {
-  const bound = bindings.get(this);
+  const bound = bindingOf(this);
   if (bound === undefined) throw noSession();
   return bound.exchange.openSession();
 }

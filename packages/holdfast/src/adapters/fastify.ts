@@ -7,6 +7,7 @@ import type { SessionSource } from "../engine/sessions.js";
 import { ConfigurationError } from "../errors.js";
 import type { Awaitable } from "../stores/contract.js";
 import { answerError } from "./answer-error.js";
+import { bind, bindingOf } from "./binding.js";
 import { describesAnswer, HeldResponse, holdResponse } from "./held-response.js";
 import { NodeRequest } from "./node-request.js";
 import { type AdapterOptions, noSession, twoSessions } from "./options.js";
@@ -25,14 +26,6 @@ export interface FastifySessionsOptions extends AdapterOptions<FastifyRequest> {
   sessions: SessionSource<any>;
 }
 
-interface Binding {
-  readonly sessions: SessionSource<any>;
-  readonly exchange: Exchange<any>;
-  readonly held: HeldResponse;
-}
-
-const bindings = new WeakMap<FastifyRequest, Binding>();
-
 /**
  * Plugin for Fastify 5: `request.session`, for the instance that it is registered on and all within it, stored before the
  * response's headers leave. A store that fails goes to the error handler, as a 503.
@@ -46,7 +39,7 @@ export async function fastifySessions(
   if (!fastify.hasRequestDecorator("openSession")) {
     fastify.decorateRequest("session", {
       getter() {
-        return bindings.get(this)?.exchange.session as Session<DefaultData>;
+        return bindingOf(this)?.exchange.session as Session<DefaultData>;
       },
     });
     fastify.decorateRequest("openSession", openSession);
@@ -55,21 +48,21 @@ export async function fastifySessions(
   // A hook that has to wait returns a promise, for Fastify catches what its own next step throws after that, and not what it
   // throws in a late `done`.
   fastify.addHook("onRequest", (request, reply, done) => {
-    const bound = bindings.get(request);
+    const bound = bindingOf(request);
     if (bound !== undefined && bound.sessions !== sessions) throw twoSessions("fastifySessions");
     if (bound !== undefined || skip?.(request)) return done();
-    const bind = (exchange: Exchange<any>) => {
-      bindings.set(request, { sessions, exchange, held: hold(reply, exchange) });
+    const begin = (exchange: Exchange<any>) => {
+      bind(request, { sessions, exchange, held: hold(reply, exchange) });
     };
     const opening = new RequestOfFastify(request);
     const opened = lazy ? sessions.defer(opening) : sessions.open(opening);
-    if (opened instanceof Promise) return opened.then(bind);
-    bind(opened);
+    if (opened instanceof Promise) return opened.then(begin);
+    begin(opened);
     done();
   });
 
   fastify.addHook("onSend", (request, reply, payload, done) => {
-    const held = bindings.get(request)?.held;
+    const held = bindingOf(request)?.held;
     // `reply.sent` doesn't say so while an answer waits, and so Fastify sends once more, nothing, for an asynchronous handler
     // that has answered and gives nothing back.
     if (held?.hasAnswer || (payload === undefined && held?.hasBegun)) return discard(payload);
@@ -119,7 +112,7 @@ Object.assign(fastifySessions, {
 });
 
 async function openSession(this: FastifyRequest): Promise<Session<any>> {
-  const bound = bindings.get(this);
+  const bound = bindingOf(this);
   if (bound === undefined) throw noSession();
   return bound.exchange.openSession();
 }

@@ -6,6 +6,7 @@ import type { SessionSource } from "../engine/sessions.js";
 import type { ResponseHeaders } from "../engine/transport.js";
 import { HoldfastError } from "../errors.js";
 import { answerError } from "./answer-error.js";
+import { bind, bindingOf } from "./binding.js";
 import { describesAnswer, HeldResponse, holdResponse } from "./held-response.js";
 import { NodeRequest } from "./node-request.js";
 import { type AdapterOptions, twoSessions } from "./options.js";
@@ -27,14 +28,6 @@ interface HttpBindings {
   outgoing: ServerResponse;
 }
 
-interface Binding {
-  readonly sessions: SessionSource<any>;
-  readonly exchange: Exchange<any>;
-}
-
-/** By the server's request where there is one, for an application that `app.mount` mounts has a context of its own. */
-const bindings = new WeakMap<object, Binding>();
-
 /**
  * Middleware for Hono: `c.var.session`, stored before the response's headers leave. A store that fails goes to `app.onError`,
  * as an error with `status` 503, and is answered with that where the application has none.
@@ -46,7 +39,7 @@ export function honoSessions<Data extends object = DefaultData>(
   return async (c, next) => {
     const { incoming, outgoing } = (c.env ?? {}) as Partial<HttpBindings>;
     const key = incoming ?? c.req.raw;
-    const bound = bindings.get(key);
+    const bound = bindingOf(key);
     if (bound !== undefined && bound.sessions !== sessions) throw twoSessions("honoSessions");
     if (bound !== undefined) {
       if (c.get("openSession") === undefined) await expose(c, bound.exchange, lazy);
@@ -57,8 +50,8 @@ export function honoSessions<Data extends object = DefaultData>(
     const request = incoming ? new NodeRequest(incoming) : new WebRequest(c.req.raw, remoteAddressOf(c));
     const exchange = sessions.defer(request);
     await expose(c, exchange, lazy);
-    bindings.set(key, { sessions, exchange });
     const held = outgoing && hold(outgoing, exchange);
+    bind(key, { sessions, exchange, held });
     await next();
     try {
       await (held ?? exchange).commit();

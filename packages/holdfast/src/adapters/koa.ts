@@ -1,8 +1,8 @@
 import type { Context, Middleware } from "koa";
-import type { Exchange } from "../engine/exchange.js";
 import type { DefaultData, Session } from "../engine/session.js";
 import type { SessionSource } from "../engine/sessions.js";
 import { InvalidArgumentError } from "../errors.js";
+import { bind, bindingOf } from "./binding.js";
 import { HeldResponse, holdResponse } from "./held-response.js";
 import { NodeRequest } from "./node-request.js";
 import { type AdapterOptions, noSession, twoSessions } from "./options.js";
@@ -16,13 +16,6 @@ declare module "koa" {
   }
 }
 
-interface Binding {
-  readonly sessions: SessionSource<any>;
-  readonly exchange: Exchange<any>;
-}
-
-const bindings = new WeakMap<object, Binding>();
-
 /**
  * Middleware for Koa 2 and 3: `ctx.session`, stored when the middleware after it has finished, before the response's headers
  * leave. A store that fails is thrown to the middleware before it, and else answered by Koa with 503.
@@ -33,14 +26,14 @@ export function koaSessions<Data extends object>(
 ): Middleware {
   return async (ctx, next) => {
     installOn(ctx.app.context);
-    const bound = bindings.get(ctx.req);
+    const bound = bindingOf(ctx.req);
     if (bound !== undefined && bound.sessions !== sessions) throw twoSessions("koaSessions");
     if (bound !== undefined || skip?.(ctx)) return next();
 
     const request = new KoaRequest(ctx);
     const exchange = lazy ? sessions.defer(request) : await sessions.open(request);
-    bindings.set(ctx.req, { sessions, exchange });
     const held = new HeldResponse(ctx.res, exchange, (error) => ctx.onerror(error as Error));
+    bind(ctx.req, { sessions, exchange, held });
     holdResponse(ctx.res, held);
     try {
       await next();
@@ -82,10 +75,10 @@ const sessionProperties: PropertyDescriptorMap & ThisType<Context> = {
   session: {
     configurable: true,
     get() {
-      return bindings.get(this.req)?.exchange.session;
+      return bindingOf(this.req)?.exchange.session;
     },
     set(value) {
-      if (bindings.has(this.req)) {
+      if (bindingOf(this.req) !== undefined) {
         throw new InvalidArgumentError(
           "ctx.session can't be assigned. Use `await ctx.session.destroy()` to end the session, and `ctx.session.data = …` " +
             "to replace its data.",
@@ -99,7 +92,7 @@ const sessionProperties: PropertyDescriptorMap & ThisType<Context> = {
     configurable: true,
     writable: true,
     async value(this: Context) {
-      const bound = bindings.get(this.req);
+      const bound = bindingOf(this.req);
       if (bound === undefined) throw noSession();
       return bound.exchange.openSession();
     },

@@ -4,6 +4,7 @@ import type { Exchange } from "../engine/exchange.js";
 import type { DefaultData, Session } from "../engine/session.js";
 import type { SessionSource } from "../engine/sessions.js";
 import { answerError } from "./answer-error.js";
+import { bind, bindingOf } from "./binding.js";
 import { HeldResponse, holdResponse } from "./held-response.js";
 import { NodeRequest } from "./node-request.js";
 import { type AdapterOptions, noSession, twoSessions } from "./options.js";
@@ -36,14 +37,6 @@ export interface NodeSessions<Data extends object> {
   ): (request: Req, response: Res) => void;
 }
 
-interface Binding {
-  readonly sessions: SessionSource<any>;
-  readonly exchange: Exchange<any>;
-  readonly held: HeldResponse;
-}
-
-const bindings = new WeakMap<AnyRequest, Binding>();
-
 /**
  * Sessions for `node:http` and the compatibility API of `node:http2`, by themselves or as middleware of Connect and the
  * frameworks like it: `request.session`, stored before the response's headers leave.
@@ -54,7 +47,7 @@ export function nodeSessions<Data extends object>(
 ): NodeSessions<Data> {
   const middleware = (request: AnyRequest, response: AnyResponse, next: (error?: unknown) => void): void => {
     try {
-      const bound = bindings.get(request);
+      const bound = bindingOf(request);
       if (bound !== undefined && bound.sessions !== sessions) throw twoSessions("nodeSessions");
       if (bound !== undefined || skip?.(request)) {
         next();
@@ -62,7 +55,7 @@ export function nodeSessions<Data extends object>(
       }
       const begin = (exchange: Exchange<Data>) => {
         const held = new HeldResponse(response as ServerResponse, exchange, next);
-        bindings.set(request, { sessions, exchange, held });
+        bind(request, { sessions, exchange, held });
         Object.defineProperties(request, sessionProperties);
         holdResponse(response as ServerResponse, held);
         next();
@@ -84,7 +77,7 @@ export function nodeSessions<Data extends object>(
             if (failure !== undefined) throw failure;
             await handle(request as Req & WithSession<Data>, response);
           } catch (error) {
-            answerError(response as ServerResponse, error, bindings.get(request)?.held);
+            answerError(response as ServerResponse, error, bindingOf(request)?.held);
           }
         });
       },
@@ -96,14 +89,14 @@ const sessionProperties: PropertyDescriptorMap & ThisType<AnyRequest> = {
     configurable: true,
     enumerable: true,
     get() {
-      return bindings.get(this)?.exchange.session;
+      return bindingOf(this)?.exchange.session;
     },
   },
   openSession: {
     configurable: true,
     writable: true,
     async value(this: AnyRequest) {
-      const bound = bindings.get(this);
+      const bound = bindingOf(this);
       if (bound === undefined) throw noSession();
       return bound.exchange.openSession();
     },

@@ -404,15 +404,16 @@ export class ActiveSession {
   }
 }
 
-/** Stores that keep records in memory give the same one to many requests: its data is parsed once. */
-const snapshots = new WeakMap<SessionMeta, Snapshot>();
+/** On what belongs to a record that many requests read: its data, parsed once for all of them. */
+const SNAPSHOT = Symbol("snapshot");
 
 function sharedSnapshot(codec: Codec, { meta, text }: Composed): Snapshot {
-  const known = snapshots.get(meta);
-  if (known?.codec === codec) return known;
-  const snapshot = new Snapshot(codec, text);
-  snapshots.set(meta, snapshot);
-  return snapshot;
+  const holder = meta as SessionMeta & { [SNAPSHOT]?: Snapshot };
+  const known = holder[SNAPSHOT];
+  // What is composed of this later takes the symbol along, with another text.
+  if (known?.codec === codec && known.text === text) return known;
+  holder[SNAPSHOT] = new Snapshot(codec, text);
+  return holder[SNAPSHOT];
 }
 
 function freshMeta(now: number): SessionMeta {

@@ -50,16 +50,19 @@ export async function find(engine: StoredSessions, id: string): Promise<Destinat
   return follow(engine, id, await engine.store.load(id));
 }
 
-/** Stores that keep records in memory give the same one again and again: it is read once. */
-const decoded = new WeakMap<StoreRecord, Contents>();
+/**
+ * On a record: what its payload says. Stores that keep records in memory give the same one again and again, and it is read
+ * once. (A WeakMap would keep the records of all other stores until the next full collection.)
+ */
+const CONTENTS = Symbol("contents");
 
 /** A record's payload, read. @throws StoreCorruptError */
 export function contentsOf(engine: StoredSessions, record: StoreRecord): Contents {
-  const known = decoded.get(record);
-  if (known !== undefined) return known;
+  const holder = record as StoreRecord & { [CONTENTS]?: Contents };
+  if (holder[CONTENTS] !== undefined) return holder[CONTENTS];
   try {
     const contents = decodePayload(record.payload);
-    decoded.set(record, contents);
+    if (Object.isExtensible(holder)) holder[CONTENTS] = contents;
     return contents;
   } catch (error) {
     throw engine.store.corrupt("load", (error as Error).message);
