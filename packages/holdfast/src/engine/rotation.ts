@@ -35,6 +35,7 @@ export async function login(
 ): Promise<void> {
   const { engine } = active;
   assertUserId(userId);
+  const until = expiresAt === undefined ? undefined : checkedEnd(expiresAt, engine.clock());
   if (active.headersSent) throw new HeadersSentError("session.login()");
   if (active.userId !== undefined && active.userId !== userId) throw new UserMismatchError();
   if (active.standing === "stale") active.standing = "none";
@@ -42,7 +43,7 @@ export async function login(
     const kept = Object.entries(active.data).filter(([key]) => keep.includes(key));
     replaceContents(active.data, Object.fromEntries(kept));
   }
-  await replaceToken(active, { kind: "login", userId, identity, until: expiresAt?.valueOf() });
+  await replaceToken(active, { kind: "login", userId, identity, until });
   engine.events.emit("login", { at: new Date(engine.clock()), sessionId: active.id, userId });
 }
 
@@ -199,6 +200,13 @@ export function tombstoneFor(
     absoluteDeadline: deadline,
     userId: null,
   };
+}
+
+/** NaN would be a deadline that never comes. */
+function checkedEnd(expiresAt: unknown, now: number): number {
+  const end = expiresAt instanceof Date ? expiresAt.valueOf() : Number.NaN;
+  if (end > now) return end;
+  throw new InvalidArgumentError("session.login() takes a Date in the future as `expiresAt`.");
 }
 
 const MAX_USER_ID = 255;

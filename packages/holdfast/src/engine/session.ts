@@ -123,6 +123,7 @@ export class Session<Data extends object = DefaultData> {
    *
    * @param userId 1 to 255 characters.
    * @throws UserMismatchError while the session belongs to another user.
+   * @throws InvalidArgumentError for a user id, or an end, that is none.
    * @throws HeadersSentError when the response has begun.
    */
   async login(userId: string, options: LoginOptions<Data> = {}): Promise<void> {

@@ -92,19 +92,23 @@ export async function enforceLimit(engine: Engine, userId: string, keep: string)
   }
 }
 
-/** Ends those of a user's sessions that `isMeant`, at once and everywhere. The number ended. */
+/**
+ * Ends those of a user's sessions that `isMeant`, at once and everywhere. The number ended. One that takes a new token
+ * meanwhile is found under it, for this looks again until there are none.
+ */
 export async function endLivingSessions(
   engine: Engine,
   userId: string,
   isMeant: (meta: SessionMeta) => boolean,
 ): Promise<number> {
-  let ended = 0;
-  for (const { id, record, meta } of await livingSessions(engine, userId)) {
-    if (!isMeant(meta)) continue;
-    emitRevoked(engine, await endStored(engine, id, record, { ended: "revoked" }), userId, "revoke");
-    ended++;
+  for (let ended = 0; ; ) {
+    const meant = (await livingSessions(engine, userId)).filter(({ meta }) => isMeant(meta));
+    if (meant.length === 0) return ended;
+    for (const { id, record } of meant) {
+      emitRevoked(engine, await endStored(engine, id, record, { ended: "revoked" }), userId, "revoke");
+      ended++;
+    }
   }
-  return ended;
 }
 
 async function livingSessions(

@@ -37,7 +37,7 @@ const TEXTS: Record<OidcReason, readonly [title: string, text: string]> = {
 };
 
 /** The plain page for a login that failed. */
-export function errorPage(error: OidcError, loginPath: string, cookies: readonly string[]): OidcAnswer {
+export function errorPage(error: OidcError, loginPath: string): OidcAnswer {
   const [title, text] = TEXTS[error.reason];
   return {
     status: error.status,
@@ -45,7 +45,6 @@ export function errorPage(error: OidcError, loginPath: string, cookies: readonly
       ["Content-Type", "text/html; charset=utf-8"],
       ["Cache-Control", "no-store"],
       ["Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"],
-      ...cookies.map((line) => ["Set-Cookie", line] as const),
     ],
     body:
       `<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">` +

@@ -55,6 +55,16 @@ export class OidcError extends HoldfastError {
   }
 }
 
+/** What stands for no answer at all. The last two are of its keys: jose has no code of its own for an answer with a bad status. */
+const NO_ANSWER = new Set([
+  "TimeoutError",
+  "AbortError",
+  "OAUTH_TIMEOUT",
+  "OAUTH_ABORT",
+  "ERR_JWKS_TIMEOUT",
+  "ERR_JOSE_GENERIC",
+]);
+
 /** What the provider's library threw, as an error of ours. Its own error, which may hold the answer, stays out of it. */
 export function oidcErrorOf(error: unknown): OidcError {
   if (error instanceof OidcError) return error;
@@ -71,20 +81,20 @@ export function oidcErrorOf(error: unknown): OidcError {
       "insufficient_authentication",
       "The login at the provider was longer ago than `maxAge`.",
     );
-  if (
-    name === "TimeoutError" ||
-    name === "AbortError" ||
-    code === "OAUTH_TIMEOUT" ||
-    status !== undefined ||
-    isNetwork(error)
-  ) {
-    const answered =
-      status === undefined ? "gave no answer in time, or can't be reached" : `answered with status ${status}`;
+  // With an Authorization header, this is how a wrong secret is refused (RFC 6749 5.2).
+  if (status === 401) return ofProvider("invalid_client", status);
+  const isDown = status !== undefined && (status >= 500 || status === 429);
+  if (isDown || NO_ANSWER.has(name ?? "") || NO_ANSWER.has(code ?? "") || isNetwork(error)) {
+    const answered = isDown
+      ? `answered with status ${status}`
+      : "gave no answer in time, or can't be reached";
     return new OidcError("provider_unavailable", `The identity provider ${answered}.`);
   }
+  const details = [code, status === undefined || status === 200 ? undefined : `status ${status}`];
+  const shown = details.filter((detail) => detail !== undefined).join(", ");
   return new OidcError(
     "invalid_response",
-    `The identity provider's answer was refused${code ? ` (${code})` : ""}.`,
+    `The identity provider's answer was refused${shown ? ` (${shown})` : ""}.`,
   );
 }
 

@@ -1,9 +1,9 @@
-import type { IncomingMessage } from "node:http";
 import type { NextFunction, Request, RequestHandler, Response } from "express";
-import type { OidcAnswer, OidcRequest } from "./exchange.js";
-import { readForm } from "./form.js";
-import type { OpenidConnect } from "./openid-connect.js";
+import type {} from "../adapters/express.js";
+import { requestOf, send } from "./express-exchange.js";
+import type { LoginGuard, OpenidConnect } from "./openid-connect.js";
 import type { OidcRoutes } from "./options.js";
+import { isOwnPath } from "./own-paths.js";
 
 export interface ExpressOidcOptions {
   /** The paths of the login. Default: those of `openidConnect`. */
@@ -13,14 +13,21 @@ export interface ExpressOidcOptions {
 /** What `expressOidc` gives: middleware, and a guard for routes that need a user. */
 export interface ExpressOidc extends RequestHandler {
   /** Lets only users pass: a page leads to the login and back, everything else gets 401. */
-  requireLogin(): RequestHandler;
+  requireLogin(guard?: LoginGuard): RequestHandler;
 }
 
 /** The routes of a login for Express 4 and 5. It comes after `expressSessions`. */
 export function expressOidc(openid: OpenidConnect, { routes }: ExpressOidcOptions = {}): ExpressOidc {
   const oidc = routes === undefined ? openid : openid.withRoutes(routes);
   const handle = async (req: Request, res: Response, next: NextFunction) => {
-    const answer = await oidc.handle(req.session, requestOf(req));
+    const request = requestOf(req);
+    if (!isOwnPath(oidc.settings.routes, request.path)) return next();
+    const answer = await oidc.handle(await req.openSession(), request);
+    if (answer === undefined) next();
+    else send(res, answer);
+  };
+  const check = async (req: Request, res: Response, next: NextFunction, guard?: LoginGuard) => {
+    const answer = oidc.requireLogin(await req.openSession(), requestOf(req), guard);
     if (answer === undefined) next();
     else send(res, answer);
   };
@@ -28,28 +35,10 @@ export function expressOidc(openid: OpenidConnect, { routes }: ExpressOidcOption
     handle(req, res, next).catch(next);
   };
   return Object.assign(middleware, {
-    requireLogin: (): RequestHandler => (req, res, next) => {
-      const answer = oidc.requireLogin(req.session, requestOf(req));
-      if (answer === undefined) next();
-      else send(res, answer);
-    },
+    requireLogin:
+      (guard?: LoginGuard): RequestHandler =>
+      (req, res, next) => {
+        check(req, res, next, guard).catch(next);
+      },
   });
-}
-
-function requestOf(req: Request): OidcRequest {
-  return {
-    method: req.method,
-    path: req.originalUrl,
-    header: (name) => req.get(name),
-    form: () => readForm(req as IncomingMessage, (req as { body?: unknown }).body),
-  };
-}
-
-function send(res: Response, { status, headers, body }: OidcAnswer): void {
-  res.status(status);
-  for (const [name, value] of headers) {
-    if (name === "Set-Cookie") res.append(name, value);
-    else res.set(name, value);
-  }
-  res.end(body);
 }

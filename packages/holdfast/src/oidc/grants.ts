@@ -5,7 +5,8 @@ import { Notes } from "./notes.js";
 export interface Tokens {
   readonly idToken?: string | undefined;
   readonly accessToken?: string | undefined;
-  readonly accessTokenExpires?: number | undefined;
+  /** When to fetch another access token: somewhat before this one ends. Undefined: it is not known to end. */
+  readonly refreshAt?: number | undefined;
   readonly refreshToken?: string | undefined;
 }
 
@@ -15,9 +16,6 @@ interface Grant {
   /** Who refreshes them now, and until when that is to be believed. */
   readonly refresher?: { readonly by: string; readonly until: number } | undefined;
 }
-
-/** A refresh that has not come back after so long is given up, in milliseconds. */
-const LEASE = 15_000;
 
 /** The tokens of each login, sealed, in a record of their own: refreshing them touches no session. */
 export class Grants {
@@ -38,18 +36,26 @@ export class Grants {
     return grant && this.#open(id, grant);
   }
 
+  /** Forgets the tokens once the requests that are under way now don't need them any more. */
+  async retire(id: string): Promise<void> {
+    await this.#notes.shorten(id, this.#engine.clock() + this.#engine.grace);
+  }
+
   async remove(id: string): Promise<void> {
     await this.#notes.remove(id);
   }
 
   /**
    * Lets one caller of all processes refresh the tokens that `isStale` says need it. `refresh` is called where it is our turn;
-   * else this waits for whoever it is. The tokens as they are then; undefined where they are gone.
+   * else this waits for whoever it is, but no longer than the lease. The tokens as they are then; undefined where they are
+   * gone.
+   * @param lease milliseconds after which a refresh that has not come back is given up.
    */
   async refresh(
     id: string,
     isStale: (tokens: Tokens) => boolean,
     refresh: (tokens: Tokens) => Promise<Tokens>,
+    lease: number,
   ): Promise<Tokens | undefined> {
     const by = crypto.randomUUID();
     for (;;) {
@@ -57,7 +63,7 @@ export class Grants {
       const grant = await this.#notes.change(id, 0, (current) => {
         if (current === undefined || !isStale(this.#open(id, current))) return undefined;
         if (current.refresher !== undefined && current.refresher.until > now) return undefined;
-        return { ...current, refresher: { by, until: now + LEASE } };
+        return { ...current, refresher: { by, until: now + lease } };
       });
       if (grant === undefined) return undefined;
       const tokens = this.#open(id, grant);

@@ -55,6 +55,20 @@ export class Notes<Note extends object> {
     throw new ConflictError(MAX_ATTEMPTS);
   }
 
+  /** Has a note end sooner. */
+  async shorten(key: string, until: number): Promise<void> {
+    const { store } = this.#engine;
+    const id = this.#idOf(key);
+    for (let attempt = 1; attempt <= MAX_ATTEMPTS; attempt++) {
+      const current = await store.load(id);
+      const note = this.#noteIn(current);
+      if (current === undefined || note === undefined || current.idleDeadline <= until) return;
+      const record = this.#recordOf(note, until, current.version + 1);
+      if ((await store.replace(id, current.version, record)).status !== "conflict") return;
+    }
+    throw new ConflictError(MAX_ATTEMPTS);
+  }
+
   async remove(key: string): Promise<void> {
     await this.#engine.store.delete(this.#idOf(key));
   }

@@ -1,14 +1,18 @@
 import { createHash, randomBytes } from "node:crypto";
+import { compactVerify } from "jose";
 import * as client from "openid-client";
+import { type Duration, milliseconds } from "../duration.js";
 import type { Engine } from "../engine/engine.js";
 import type { Identity } from "../engine/record.js";
+import { assertUserId } from "../engine/rotation.js";
 import { activeOf, type Session } from "../engine/session.js";
 import { InvalidArgumentError } from "../errors.js";
+import { warn } from "../warn.js";
 import { errorPage } from "./error-page.js";
 import { OidcError, oidcErrorOf } from "./errors.js";
 import { type OidcAnswer, type OidcRequest, redirect, statusOnly } from "./exchange.js";
 import { Grants, type Tokens } from "./grants.js";
-import { type LogoutToken, logoutTokenVerifier } from "./logout-token.js";
+import { verifyLogoutToken } from "./logout-token.js";
 import { Notes } from "./notes.js";
 import {
   type Claims,
@@ -18,7 +22,7 @@ import {
   type OidcSettings,
   type OpenidConnectOptions,
 } from "./options.js";
-import { discoverProvider } from "./provider.js";
+import { discoverProvider, type Provider } from "./provider.js";
 import { ProviderSessions } from "./provider-sessions.js";
 import { safeReturnTo } from "./return-to.js";
 import { type Transaction, Transactions } from "./transaction.js";
@@ -36,8 +40,20 @@ export interface LoginRequest {
   acrValues?: readonly string[] | undefined;
 }
 
-/** Access tokens are refreshed this long before they end, in milliseconds. */
+/** What a route asks for that only users may see. */
+export interface LoginGuard {
+  /**
+   * A page whose user the provider has confirmed longer ago than this asks it again first, without a word to the user
+   * (prompt=none). Where the provider says that nobody is logged in there, the session ends. Default: never.
+   */
+  recheckAfter?: Duration;
+}
+
+/** Access tokens are refreshed this long before they end, in milliseconds; short-lived ones after nine tenths of their life. */
 const REFRESH_EARLY = 30_000;
+
+/** A check that comes back after this would begin the next one, in milliseconds. */
+const SHORTEST_RECHECK = 10_000;
 
 /**
  * Finds the provider and sets up logging in with it. Every option is checked here; a provider that can't be reached is tried
@@ -53,12 +69,13 @@ export async function openidConnect(options: OpenidConnectOptions): Promise<Open
 export class OpenidConnect {
   /** The options with their defaults. */
   readonly settings: OidcSettings;
-  readonly #provider: client.Configuration;
+  readonly #provider: Provider;
   readonly #transactions: Transactions;
-  #verifyLogoutToken: ((token: string) => Promise<LogoutToken>) | undefined;
+  /** The refreshes that are under way in this process, by grant. */
+  readonly #refreshes = new Map<string, Promise<Tokens | undefined>>();
 
   /** @internal */
-  constructor(settings: OidcSettings, provider: client.Configuration) {
+  constructor(settings: OidcSettings, provider: Provider) {
     this.settings = settings;
     this.#provider = provider;
     this.#transactions = new Transactions(settings.baseUrl, settings.loginTimeout, settings.maxLogins);
@@ -73,19 +90,21 @@ export class OpenidConnect {
   /** Answers a request of one of the routes; undefined for any other. */
   async handle(session: Session<any>, request: OidcRequest): Promise<OidcAnswer | undefined> {
     const { routes } = this.settings;
+    // "OPTIONS *", and requests as to a proxy, have no path.
+    if (!request.path.startsWith("/")) return undefined;
     const { pathname, searchParams } = new URL(this.#address(request.path));
-    const reads = request.method === "GET" || request.method === "HEAD";
     switch (pathname) {
-      case routes.login: {
-        if (!reads) return statusOnly(405, [["Allow", "GET"]]);
-        const returnTo = searchParams.get("returnTo") ?? undefined;
-        return this.login(session, request, {
-          returnTo,
+      case routes.login:
+        // Not HEAD: it would begin a login that nobody goes on with.
+        if (request.method !== "GET") return statusOnly(405, [["Allow", "GET"]]);
+        return this.#begun(session, request, {
+          returnTo: searchParams.get("returnTo") ?? undefined,
           loginHint: searchParams.get("login_hint") ?? undefined,
+          prompt: searchParams.get("prompt") === "none" ? "none" : undefined,
         });
-      }
       case routes.callback:
-        return reads ? this.callback(session, request) : statusOnly(405, [["Allow", "GET"]]);
+        if (request.method !== "GET") return statusOnly(405, [["Allow", "GET"]]);
+        return this.callback(session, request);
       case routes.logout:
         if (request.method !== "POST") return statusOnly(405, [["Allow", "POST"]]);
         return isCrossSite(request) ? statusOnly(403) : this.logout(session);
@@ -102,10 +121,21 @@ export class OpenidConnect {
    * What to answer where somebody has to be logged in and is not: the way to the login for a page that a person opens, 401
    * for everything else. Undefined where there is a user.
    */
-  requireLogin(session: Session<any>, request: OidcRequest): OidcAnswer | undefined {
-    if (session.userId !== undefined) return undefined;
+  requireLogin(
+    session: Session<any>,
+    request: OidcRequest,
+    { recheckAfter }: LoginGuard = {},
+  ): OidcAnswer | undefined {
+    const longest =
+      recheckAfter === undefined
+        ? Number.POSITIVE_INFINITY
+        : milliseconds("recheckAfter", recheckAfter, SHORTEST_RECHECK);
     const isPage = request.method === "GET" && /\btext\/html\b/.test(request.header("accept") ?? "");
-    return isPage ? redirect(this.#loginWith(request.path)) : statusOnly(401);
+    if (session.userId === undefined)
+      return isPage ? redirect(this.#loginWith({ returnTo: request.path })) : statusOnly(401);
+    const confirmed = session.authenticatedAt?.valueOf() ?? 0;
+    if (!isPage || activeOf(session).engine.clock() - confirmed <= longest) return undefined;
+    return redirect(this.#loginWith({ returnTo: request.path, prompt: "none" }));
   }
 
   /** Sends the browser to the provider. @throws OidcError where a pushed request fails. */
@@ -141,31 +171,47 @@ export class OpenidConnect {
     return redirect(url.href, this.#transactions.begin(session, request, transaction));
   }
 
+  /** A login by the route: what goes wrong is a page. */
+  async #begun(session: Session<any>, request: OidcRequest, asked: LoginRequest): Promise<OidcAnswer> {
+    try {
+      return await this.login(session, request, asked);
+    } catch (error) {
+      if (!(error instanceof OidcError)) throw error;
+      return this.#failed(error, []);
+    }
+  }
+
   /** Takes the provider's answer: proves it, begins the user's session, and sends the browser to where it wanted to go. */
   async callback(session: Session<any>, request: OidcRequest): Promise<OidcAnswer> {
     const url = new URL(this.#address(request.path));
     const states = url.searchParams.getAll("state");
     const underWay = states.length === 1 ? this.#transactions.end(session, request, states[0]!) : undefined;
-    if (underWay === undefined) {
-      return this.#failed(
-        new OidcError("unknown_login", "No login of this browser is under way that the answer fits."),
-        [],
-      );
-    }
+    if (underWay === undefined) return this.#failed(unknownLogin(), []);
     const { transaction, erase } = underWay;
     try {
+      await this.#claim(activeOf(session).engine, transaction);
       await this.#finish(session, url, transaction);
       return redirect(transaction.returnTo, [erase]);
-    } catch (thrown) {
+    } catch (error) {
       // What the application's own hook, or the store, threw goes to the framework.
-      if (!(thrown instanceof OidcError)) throw thrown;
-      const error = thrown;
-      // Nobody was asked, and somebody has to be: that is where a silent check ends, in an ordinary login.
-      const askTheUser =
-        transaction.silent && (error.reason === "login_required" || error.reason === "interaction_required");
-      if (askTheUser) return redirect(this.#loginWith(transaction.returnTo), [erase]);
+      if (!(error instanceof OidcError)) throw error;
+      const { reason } = error;
+      if (transaction.silent && (reason === "login_required" || reason === "interaction_required")) {
+        // The provider's session has ended, and ours came of it.
+        if (reason === "login_required" && session.userId !== undefined) await session.logout();
+        return redirect(this.#loginWith({ returnTo: transaction.returnTo }), [erase]);
+      }
       return this.#failed(error, [erase]);
     }
+  }
+
+  /**
+   * Takes a login for this answer, once: of two that come at the same time, the second would have the provider see its code
+   * replayed, and end what the first one got (RFC 6749 4.1.2).
+   */
+  async #claim(engine: Engine, { state, at }: Transaction): Promise<void> {
+    const until = at + this.settings.loginTimeout;
+    if (!(await new Notes(engine, "login").add(state, {}, until))) throw unknownLogin();
   }
 
   async #finish(session: Session<any>, url: URL, transaction: Transaction): Promise<void> {
@@ -177,41 +223,53 @@ export class OpenidConnect {
         "insufficient_authentication",
         "The login at the provider was weaker than `acrValues` asks.",
       );
+    const expiresAt = settings.followSessionExpiry ? dateOf(claims.session_expiry) : undefined;
+    if (expiresAt !== undefined && expiresAt.valueOf() <= engine.clock())
+      throw new OidcError("session_ended", "The provider's own session has ended already (session_expiry).");
 
     const { afterLogin = defaultUserId } = settings;
     const userId = await afterLogin({ claims, accessToken: response.access_token, session });
     if (userId === undefined) throw new OidcError("user_refused", "afterLogin() refused the user.");
+    assertUserId(userId);
     const grant = randomBytes(16).toString("base64url");
     const identity: Identity = { issuer: claims.iss, subject: claims.sub, sid: textOf(claims.sid), grant };
     const providerSessions = new ProviderSessions(engine);
+    const grants = new Grants(engine);
     await providerSessions.bind(identity, userId);
 
+    const before = session.identity?.grant;
     // Another user of the same browser: what the first one had is not for the second.
     if (session.userId !== undefined && session.userId !== userId) await session.logout();
-    const expires = settings.followSessionExpiry ? secondsOf(claims.session_expiry) : undefined;
     const tokens = tokensOf(response, engine.clock(), settings.keepTokens);
-    await new Grants(engine).add(grant, tokens, engine.clock() + engine.absoluteTimeout);
-    await session.login(userId, {
-      identity,
-      ...(expires !== undefined && { expiresAt: new Date(expires * 1000) }),
-    });
+    await grants.add(grant, tokens, engine.clock() + engine.absoluteTimeout);
+    await session.login(userId, { identity, ...(expiresAt !== undefined && { expiresAt }) });
+    if (before !== undefined) await grants.retire(before);
+    // Asked last: whoever ends the provider's session after this finds ours.
     if (await providerSessions.hasEnded(identity, transaction.at)) {
       await session.logout();
+      await grants.remove(grant);
       throw new OidcError("session_ended", "The provider ended the login while it was under way.");
     }
   }
 
-  /** Exchanges the code for the tokens, and checks them (Core 3.1.3.7; RFC 9207 for `iss`). @throws OidcError */
+  /**
+   * Exchanges the code for the tokens, and checks them (Core 3.1.3.7; RFC 9207 for `iss`). The signature of the ID token is
+   * checked, though it comes from the provider directly. @throws OidcError
+   */
   async #redeemed(url: URL, { state, nonce, verifier, maxAge }: Transaction) {
+    const { configuration, keys, algorithms } = this.#provider;
     try {
-      const response = await client.authorizationCodeGrant(this.#provider, url, {
+      const response = await client.authorizationCodeGrant(configuration, url, {
         expectedState: state,
         expectedNonce: nonce,
         pkceCodeVerifier: verifier,
         idTokenExpected: true,
         ...(maxAge !== undefined && { maxAge }),
       });
-      return { response, claims: response.claims() as unknown as Claims };
+      await compactVerify(response.id_token!, keys, { algorithms: [...algorithms] });
+      const claims = response.claims() as unknown as Claims;
+      if (claims.sub === "") throw new OidcError("invalid_response", "The ID token names no user (sub).");
+      return { response, claims };
     } catch (error) {
       throw oidcErrorOf(error);
     }
@@ -219,9 +277,10 @@ export class OpenidConnect {
 
   /**
    * Ends the session, and leads to the provider to log out there, where that is wanted and offered. Ask for it by POST: a
-   * link could be followed by anybody's page.
+   * link could be followed by anybody's page. Tokens that were kept are revoked at the provider (RFC 7009), but with
+   * `revoke: false`.
    */
-  async logout(session: Session<any>, { revoke = false } = {}): Promise<OidcAnswer> {
+  async logout(session: Session<any>, { revoke = true } = {}): Promise<OidcAnswer> {
     const { settings } = this;
     const { identity } = session;
     const grants = identity?.grant === undefined ? undefined : new Grants(activeOf(session).engine);
@@ -229,10 +288,11 @@ export class OpenidConnect {
     await session.logout();
     if (grants !== undefined) await grants.remove(identity!.grant!);
     if (revoke && tokens !== undefined) await this.#revoke(tokens);
-    const offered = this.#provider.serverMetadata().end_session_endpoint !== undefined;
+    const { configuration } = this.#provider;
+    const offered = configuration.serverMetadata().end_session_endpoint !== undefined;
     if (identity === undefined || !settings.logoutAtProvider || !offered)
       return redirect(settings.routes.afterLogout);
-    const url = client.buildEndSessionUrl(this.#provider, {
+    const url = client.buildEndSessionUrl(configuration, {
       post_logout_redirect_uri: this.#address(settings.routes.afterLogout),
       ...(tokens?.idToken !== undefined && { id_token_hint: tokens.idToken }),
     });
@@ -244,24 +304,30 @@ export class OpenidConnect {
     const tokens = request.method === "POST" ? (await request.form()).getAll("logout_token") : [];
     if (tokens.length !== 1) return statusOnly(400);
     const { engine } = activeOf(session);
+    const { clientId, clockTolerance } = this.settings;
+    const { issuer } = this.#provider;
     try {
-      const { subject, sid, jti, expires } = await this.#logoutTokenVerifier(engine)(tokens[0]!);
-      const { issuer } = this.#provider.serverMetadata();
-      const isNew = await new Notes(engine, "logout token").add(JSON.stringify([issuer, jti]), {}, expires);
-      if (!isNew)
+      const token = await verifyLogoutToken(tokens[0]!, this.#provider, clientId, clockTolerance);
+      const taken = new Notes(engine, "logout token");
+      const key = JSON.stringify([issuer, token.jti]);
+      if ((await taken.read(key)) !== undefined)
         throw new OidcError("invalid_logout_token", "A logout token was refused: it has come before.");
-      await new ProviderSessions(engine).end(issuer, subject, sid);
+      await new ProviderSessions(engine).end(issuer, token.subject, token.sid);
+      // Noted last: where ending the sessions fails, the provider may send the token again.
+      await taken.add(key, {}, engine.clock() + token.lifetime);
       return statusOnly(200);
     } catch (error) {
-      if (error instanceof OidcError) return statusOnly(error.status);
-      throw error;
+      if (!(error instanceof OidcError)) throw error;
+      await this.settings.onError?.(error);
+      return statusOnly(error.status);
     }
   }
 
   /** Ends the sessions of a provider's session, by what the provider's page opens in a frame (Front-Channel Logout 1.0, 2). */
   async frontchannelLogout(session: Session<any>, request: OidcRequest): Promise<OidcAnswer> {
+    if (request.method !== "GET") return statusOnly(405, [["Allow", "GET"]]);
     const { searchParams } = new URL(this.#address(request.path));
-    const { issuer } = this.#provider.serverMetadata();
+    const { issuer } = this.#provider;
     const sid = searchParams.get("sid");
     if (searchParams.get("iss") !== issuer || !sid) return statusOnly(400);
     const { engine } = activeOf(session);
@@ -280,24 +346,41 @@ export class OpenidConnect {
     if (!this.settings.keepTokens)
       throw new InvalidArgumentError("accessToken() needs the option `keepTokens`.");
     if (grant === undefined) throw unavailable("the session has no login with the provider");
-    const isStale = ({ accessTokenExpires }: Tokens) =>
-      accessTokenExpires !== undefined && accessTokenExpires - REFRESH_EARLY <= engine.clock();
-    let tokens: Tokens | undefined;
     try {
-      tokens = await new Grants(engine).refresh(grant, isStale, (before) => this.#refreshed(engine, before));
+      const tokens = await this.#freshTokens(engine, grant, session.identity!);
+      if (tokens?.accessToken === undefined) throw unavailable("it is not kept any more");
+      return tokens.accessToken;
     } catch (error) {
-      if (error instanceof OidcError && error.reason === "token_unavailable") await session.logout();
+      if (error instanceof OidcError && error.reason === "token_unavailable") {
+        await session.logout();
+        await new Grants(engine).remove(grant);
+      }
       throw error;
     }
-    if (tokens?.accessToken === undefined) throw unavailable("it is not kept any more");
-    return tokens.accessToken;
   }
 
-  async #refreshed(engine: Engine, before: Tokens): Promise<Tokens> {
+  /** Requests of one process wait for the same refresh, and for its failure: one after the other they would wait too long. */
+  #freshTokens(engine: Engine, grant: string, identity: Identity): Promise<Tokens | undefined> {
+    const underWay = this.#refreshes.get(grant);
+    if (underWay !== undefined) return underWay;
+    const isStale = ({ refreshAt }: Tokens) => refreshAt !== undefined && refreshAt <= engine.clock();
+    // A refresh that its process didn't live to finish is another's after this.
+    const lease = this.settings.timeout + 5000;
+    const tokens = new Grants(engine)
+      .refresh(grant, isStale, (before) => this.#refreshed(engine, before, identity), lease)
+      .finally(() => this.#refreshes.delete(grant));
+    this.#refreshes.set(grant, tokens);
+    return tokens;
+  }
+
+  async #refreshed(engine: Engine, before: Tokens, identity: Identity): Promise<Tokens> {
     if (before.refreshToken === undefined)
       throw unavailable("it has ended, and the provider gave no refresh token");
     try {
-      const response = await client.refreshTokenGrant(this.#provider, before.refreshToken);
+      const response = await client.refreshTokenGrant(this.#provider.configuration, before.refreshToken);
+      const claims = response.claims();
+      if (claims !== undefined && (claims.sub !== identity.subject || claims.iss !== identity.issuer))
+        throw unavailable("the provider refreshed it for another user");
       const tokens = tokensOf(response, engine.clock(), true);
       return {
         ...tokens,
@@ -306,44 +389,41 @@ export class OpenidConnect {
         refreshToken: tokens.refreshToken ?? before.refreshToken,
       };
     } catch (error) {
-      const { reason } = oidcErrorOf(error);
-      if (reason === "provider_unavailable" || reason === "client_refused") throw oidcErrorOf(error);
-      throw unavailable("the provider refused to refresh it");
+      if ((error as { error?: unknown }).error === "invalid_grant")
+        throw unavailable("the provider refused to refresh it");
+      const failure = oidcErrorOf(error);
+      // Nothing but a plain refusal ends the session: what a broken proxy answers is trouble of the provider's.
+      if (failure.reason !== "invalid_response") throw failure;
+      throw new OidcError("provider_unavailable", failure.message);
     }
   }
 
   async #revoke({ refreshToken, accessToken }: Tokens): Promise<void> {
-    for (const token of [refreshToken, accessToken]) {
-      if (token === undefined) continue;
-      // The session has ended here whatever the provider says.
-      await client.tokenRevocation(this.#provider, token).catch(() => {});
-    }
-  }
-
-  #logoutTokenVerifier(engine: Engine): (token: string) => Promise<LogoutToken> {
-    const { clientId, clockTolerance, timeout } = this.settings;
-    this.#verifyLogoutToken ??= logoutTokenVerifier(
-      this.#provider.serverMetadata(),
-      clientId,
-      clockTolerance,
-      timeout,
-      engine.clock,
-    );
-    return this.#verifyLogoutToken;
+    const { configuration } = this.#provider;
+    if (configuration.serverMetadata().revocation_endpoint === undefined) return;
+    const tokens = [refreshToken, accessToken].filter((token) => token !== undefined);
+    // The session has ended here whatever the provider says.
+    await Promise.allSettled(tokens.map((token) => client.tokenRevocation(configuration, token)));
   }
 
   async #authorizationUrl(parameters: URLSearchParams): Promise<URL> {
+    const { configuration } = this.#provider;
     if (!this.settings.pushedAuthorizationRequests)
-      return client.buildAuthorizationUrl(this.#provider, parameters);
+      return client.buildAuthorizationUrl(configuration, parameters);
     try {
-      return await client.buildAuthorizationUrlWithPAR(this.#provider, parameters);
+      return await client.buildAuthorizationUrlWithPAR(configuration, parameters);
     } catch (error) {
       throw oidcErrorOf(error);
     }
   }
 
-  #failed(error: OidcError, cookies: readonly string[]): OidcAnswer {
-    return errorPage(error, this.settings.routes.login, cookies);
+  async #failed(error: OidcError, cookies: readonly string[]): Promise<OidcAnswer> {
+    const { onError, routes } = this.settings;
+    if (onError === undefined && error.status >= 500)
+      warn("HOLDFAST_OIDC", `a login failed (${error.code}): ${error.message}`);
+    const own = await onError?.(error);
+    const page = own ?? errorPage(error, routes.login);
+    return { ...page, headers: [...page.headers, ...cookies.map((line) => ["Set-Cookie", line] as const)] };
   }
 
   /** Of this application, for the provider and the browser. */
@@ -352,8 +432,8 @@ export class OpenidConnect {
   }
 
   /** The path that begins a login and leads back. */
-  #loginWith(returnTo: string): string {
-    return `${this.settings.routes.login}?${new URLSearchParams({ returnTo })}`;
+  #loginWith(query: { returnTo: string; prompt?: "none" }): string {
+    return `${this.settings.routes.login}?${new URLSearchParams(query)}`;
   }
 }
 
@@ -376,13 +456,18 @@ function tokensOf(
 ): Tokens {
   const idToken = response.id_token;
   if (!keep) return { idToken };
-  const lifetime = response.expiresIn();
+  const seconds = response.expiresIn();
+  const lifetime = seconds === undefined ? undefined : seconds * 1000;
   return {
     idToken,
     accessToken: response.access_token,
-    accessTokenExpires: lifetime === undefined ? undefined : now + lifetime * 1000,
+    refreshAt: lifetime === undefined ? undefined : now + lifetime - Math.min(REFRESH_EARLY, lifetime / 10),
     refreshToken: response.refresh_token,
   };
+}
+
+function unknownLogin(): OidcError {
+  return new OidcError("unknown_login", "No login of this browser is under way that the answer fits.");
 }
 
 function unavailable(why: string): OidcError {
@@ -393,6 +478,8 @@ function textOf(value: unknown): string | undefined {
   return typeof value === "string" ? value : undefined;
 }
 
-function secondsOf(value: unknown): number | undefined {
-  return typeof value === "number" && Number.isFinite(value) ? value : undefined;
+/** Of seconds since the epoch; undefined for what is no time. */
+function dateOf(value: unknown): Date | undefined {
+  const date = new Date(typeof value === "number" ? value * 1000 : Number.NaN);
+  return Number.isNaN(date.valueOf()) ? undefined : date;
 }

@@ -4,6 +4,8 @@ import type { Session } from "../engine/session.js";
 import { ConfigurationError } from "../errors.js";
 import { shown } from "../shown.js";
 import type { Awaitable } from "../stores/contract.js";
+import type { OidcError } from "./errors.js";
+import type { OidcAnswer } from "./exchange.js";
 
 /** What the provider says about a user: the claims of the ID token (OpenID Connect Core 2, 5.1). */
 export interface Claims {
@@ -64,6 +66,12 @@ export interface OpenidConnectOptions {
    * only both together name a user.
    */
   afterLogin?: (login: ProvenLogin) => Awaitable<string | undefined>;
+  /**
+   * Is told why a login failed. It may give an answer of its own, as a redirect to a page of the application; else the user
+   * gets a plain page. Without it, what the operator has to mend is a warning of the process.
+   */
+  // biome-ignore lint/suspicious/noConfusingVoidType: a function that only logs gives nothing back
+  onError?: (error: OidcError) => Awaitable<OidcAnswer | undefined | void>;
   /** The provider's login must not be longer ago (max_age). Default: not asked. */
   maxAge?: Duration;
   /** One of these authentication classes is asked for and must come back (acr). Default: not asked. */
@@ -105,6 +113,7 @@ const OPTION_NAMES: Record<keyof OpenidConnectOptions, true> = {
   scope: true,
   routes: true,
   afterLogin: true,
+  onError: true,
   maxAge: true,
   acrValues: true,
   prompt: true,
@@ -136,6 +145,23 @@ export function checkedOptions(options: OpenidConnectOptions) {
     refuse("scope", 'must contain "openid"');
   if (!Number.isInteger(maxLogins) || maxLogins < 1 || maxLogins > 20)
     refuse("maxLogins", "expected a whole number from 1 to 20");
+  oneOf("clientSecretMethod", options.clientSecretMethod, ["post", "basic"]);
+  oneOf("prompt", options.prompt, ["login", "consent", "select_account"]);
+  for (const name of ["afterLogin", "onError"] as const) {
+    if (options[name] !== undefined && typeof options[name] !== "function")
+      refuse(name, "expected a function");
+  }
+  for (const name of FLAGS) {
+    if (options[name] !== undefined && typeof options[name] !== "boolean")
+      refuse(name, "expected true or false");
+  }
+  const { acrValues } = options;
+  if (
+    acrValues !== undefined &&
+    !(Array.isArray(acrValues) && acrValues.length > 0 && acrValues.every(isText))
+  )
+    refuse("acrValues", "expected a list of classes");
+  assertParameters(options.parameters);
   const baseUrl = address("baseUrl", options.baseUrl);
   if (baseUrl.pathname !== "/" || baseUrl.search !== "" || baseUrl.hash !== "")
     refuse("baseUrl", `expected an origin such as ${baseUrl.origin}; paths are options of their own`);
@@ -183,6 +209,35 @@ const DEFAULT_ROUTES: Required<OidcRoutes> = {
   backchannelLogout: "/auth/backchannel-logout",
   frontchannelLogout: false,
 };
+
+const FLAGS = [
+  "pushedAuthorizationRequests",
+  "keepTokens",
+  "logoutAtProvider",
+  "followSessionExpiry",
+] as const;
+
+/** What the login's checks rest on, and what has an option of its own. */
+const RESERVED =
+  /^(?:client_id|redirect_uri|response_type|response_mode|scope|state|nonce|code_challenge(?:_method)?|request(?:_uri)?|prompt|max_age|acr_values)$/;
+
+function assertParameters(parameters: unknown = {}): void {
+  if (typeof parameters !== "object" || parameters === null)
+    refuse("parameters", "expected an object with a text for each parameter");
+  for (const [name, value] of Object.entries(parameters as object)) {
+    if (RESERVED.test(name)) refuse("parameters", `${name} is the login's own to say`);
+    if (typeof value !== "string") refuse("parameters", `expected text for ${name}, got ${typeof value}`);
+  }
+}
+
+function isText(value: unknown): boolean {
+  return typeof value === "string" && value !== "";
+}
+
+function oneOf(option: string, value: unknown, allowed: readonly string[]): void {
+  if (value !== undefined && !allowed.includes(value as string))
+    refuse(option, `expected ${allowed.map((each) => `"${each}"`).join(" or ")}, got ${shown(value)}`);
+}
 
 function text(option: string, value: unknown): void {
   if (typeof value !== "string" || value === "")

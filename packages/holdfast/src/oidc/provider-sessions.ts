@@ -1,6 +1,7 @@
 import type { Engine } from "../engine/engine.js";
 import type { Identity } from "../engine/record.js";
 import { endLivingSessions } from "../engine/user-sessions.js";
+import { Grants } from "./grants.js";
 import { Notes } from "./notes.js";
 
 /** Whose the sessions are that a provider's session, or its user, led to here. */
@@ -51,15 +52,20 @@ export class ProviderSessions {
       userIds: before?.userIds ?? [],
       endedAt,
     }));
+    const isMeant = (identity: Identity | undefined) =>
+      identity?.issuer === issuer &&
+      (sid === undefined || identity.sid === sid) &&
+      (subject === undefined || identity.subject === subject);
+    const grants = new Set<string>();
     let ended = 0;
     for (const userId of binding?.userIds ?? []) {
       ended += await endLivingSessions(engine, userId, ({ identity }) => {
-        if (identity?.issuer !== issuer) return false;
-        if (sid !== undefined)
-          return identity.sid === sid && (subject === undefined || identity.subject === subject);
-        return identity.subject === subject;
+        if (!isMeant(identity)) return false;
+        if (identity!.grant !== undefined) grants.add(identity!.grant);
+        return true;
       });
     }
+    for (const grant of grants) await new Grants(engine).remove(grant);
     return ended;
   }
 }

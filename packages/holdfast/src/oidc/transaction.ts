@@ -19,6 +19,11 @@ export interface Transaction {
   readonly silent?: boolean | undefined;
 }
 
+/** Of all their cookies together: servers take 16 KiB of headers, and a browser that sends more is locked out. */
+const MAX_BYTES = 8192;
+
+const NAME = /^[\w-]+$/;
+
 /**
  * The logins of one browser that are under way: each in a short-lived sealed cookie of its own, so that several tabs can log
  * in at once. The cookie of another browser, or of another login, doesn't fit the answer's `state`.
@@ -44,8 +49,12 @@ export class Transactions {
     const name = this.#nameOf(transaction.state);
     const sealed = sealerOf(session).seal(JSON.stringify(transaction), name);
     const maxAge = Math.floor(this.#lifetime / 1000);
-    const others = this.#underWay(session, request).sort((a, b) => a.at - b.at);
-    const tooMany = others.slice(0, Math.max(0, others.length - this.#limit + 1));
+    const newestFirst = this.#underWay(session, request).sort((a, b) => b.at - a.at);
+    let room = MAX_BYTES - name.length - sealed.length;
+    const tooMany = newestFirst.filter((other, index) => {
+      room -= other.bytes;
+      return index >= this.#limit - 1 || room < 0;
+    });
     return [
       ...tooMany.map((other) => this.#erase(other.name)),
       `${name}=${sealed}; Max-Age=${maxAge}${this.#attributes}`,
@@ -64,12 +73,15 @@ export class Transactions {
     return { transaction, erase: this.#erase(name) };
   }
 
-  #underWay(session: Session<any>, request: OidcRequest): Array<{ name: string; at: number }> {
-    const names = (request.header("cookie") ?? "")
-      .split(";")
-      .map((pair) => pair.split("=", 1)[0]!.trim())
-      .filter((name) => name.startsWith(this.#prefix));
-    return [...new Set(names)].map((name) => ({ name, at: this.#read(session, request, name)?.at ?? 0 }));
+  #underWay(session: Session<any>, request: OidcRequest): Array<{ name: string; at: number; bytes: number }> {
+    const cookies = new Map<string, number>();
+    for (const pair of (request.header("cookie") ?? "").split(";")) {
+      const name = pair.split("=", 1)[0]!.trim();
+      if (NAME.test(name) && name.startsWith(this.#prefix)) cookies.set(name, pair.length);
+    }
+    return [...cookies].map(([name, bytes]) => {
+      return { name, bytes, at: this.#read(session, request, name)?.at ?? 0 };
+    });
   }
 
   #read(session: Session<any>, request: OidcRequest, name: string): Transaction | undefined {
