@@ -3,20 +3,23 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import express from "express";
 import { expressSessions } from "holdfast/express";
+import { openidConnect } from "holdfast/oidc";
+import { expressOidc } from "holdfast/oidc/express";
 import { openStore } from "holdfast/stores/url";
 import Database from "libsql";
-import { errorPage, notFound } from "./errors.js";
+import { companyErrorPage, errorPage, notFound } from "./errors.js";
 import { keepJournal } from "./journal.js";
 import { openOrders } from "./orders.js";
 import { accountRoutes } from "./routes/account.js";
 import { cartRoutes } from "./routes/cart.js";
 import { catalogueRoutes } from "./routes/catalogue.js";
 import { checkoutRoutes } from "./routes/checkout.js";
+import { companyRoutes } from "./routes/company.js";
 import { deviceRoutes } from "./routes/devices.js";
 import { labRoutes } from "./routes/lab.js";
 import { loginRoutes } from "./routes/login.js";
 import { sessionRoutes } from "./routes/session.js";
-import { preventCaching, refuseCrossOrigin, securityHeaders } from "./security.js";
+import { preventCaching, refuseCrossOrigin, securityHeaders, useOneLoopbackName } from "./security.js";
 import { createShopSessions } from "./sessions.js";
 import { openUsers } from "./users.js";
 import { createPage } from "./views/page.js";
@@ -28,6 +31,7 @@ import { findUser } from "./visitor.js";
  * @property {string} [sessionStore] A URL of a database, or the path of a SQLite file.
  * @property {string} secret
  * @property {import("holdfast").Duration} idleTimeout
+ * @property {import("./company.js").CompanyLogin} [companyLogin] Lets people in with their company account.
  * @property {number} [reauthenticateAfter] Milliseconds after a login for which devices are signed out without asking for
  *   the password again. Default: ten minutes.
  */
@@ -39,6 +43,7 @@ import { findUser } from "./visitor.js";
  * @property {import("./users.js").Users} users
  * @property {import("./orders.js").Orders} orders
  * @property {import("./views/page.js").SendPage} page
+ * @property {import("holdfast/oidc").OpenidConnect} [company]
  * @property {number} reauthenticateAfter
  */
 
@@ -52,6 +57,7 @@ export async function createShop({
   sessionStore = join(dataFolder, "sessions.db"),
   secret,
   idleTimeout,
+  companyLogin,
   reauthenticateAfter = 600_000,
 }) {
   const store = await openStore(sessionStore);
@@ -61,19 +67,24 @@ export async function createShop({
   const users = await openUsers(database);
   const orders = openOrders(database);
   const page = createPage(keepJournal(sessions));
+  const company = companyLogin && (await openCompanyLogin(companyLogin, users));
   /** @type {Shop} */
-  const shop = { sessions, users, orders, page, reauthenticateAfter };
+  const shop = { sessions, users, orders, page, company, reauthenticateAfter };
 
   const app = express();
   app.disable("x-powered-by");
-  app.use(securityHeaders);
+  app.use(securityHeaders(companyLogin && new URL(companyLogin.issuer).origin));
   app.use(express.static(fileURLToPath(new URL("public", import.meta.url))));
+  if (companyLogin) app.use(useOneLoopbackName(companyLogin.baseUrl));
   app.use(preventCaching, refuseCrossOrigin);
   app.use(express.urlencoded({ extended: false, limit: "8kb" }));
-  app.use(expressSessions(sessions), findUser(users));
+  app.use(expressSessions(sessions));
+  if (company) app.use(expressOidc(company));
+  app.use(findUser(users));
   app.use("/", catalogueRoutes(shop));
   app.use("/cart", cartRoutes(shop));
   app.use("/checkout", checkoutRoutes(shop));
+  if (company) app.use("/", companyRoutes(company));
   app.use("/", loginRoutes(shop));
   app.use("/account/devices", deviceRoutes(shop));
   app.use("/account", accountRoutes(shop));
@@ -89,4 +100,27 @@ export async function createShop({
       database.close();
     },
   };
+}
+
+/**
+ * The company login, and which of the shop's accounts it leads to.
+ *
+ * @param {import("./company.js").CompanyLogin} companyLogin
+ * @param {import("./users.js").Users} users
+ */
+function openCompanyLogin({ issuer, clientId, clientSecret, baseUrl }, users) {
+  return openidConnect({
+    issuer,
+    clientId,
+    clientSecret,
+    baseUrl,
+    routes: { afterLogin: "/account" },
+    afterLogin({ claims, session }) {
+      const user = users.ofCompany(claims);
+      session.data.companyLoginAt = (claims.auth_time ?? 0) * 1000;
+      session.flash("notice", { text: `Welcome, ${user.name}.` });
+      return user.id;
+    },
+    onError: companyErrorPage,
+  });
 }

@@ -40,17 +40,47 @@ export const errorPage = (error, _req, res, next) => {
 };
 
 /**
+ * What a company login ends in that fails.
+ *
+ * @param {import("holdfast/oidc").OidcError} error
+ * @returns {import("holdfast/oidc").OidcAnswer}
+ */
+export function companyErrorPage(error) {
+  const { status, reason } = error;
+  const [title, text] =
+    reason === "access_denied"
+      ? ["You are not signed in", "The company said no, or you changed your mind."]
+      : reason === "unknown_login"
+        ? [
+            "This sign-in is over",
+            "It is finished already, it took too long, or it began in another browser.",
+          ]
+        : ["That didn’t work", "We can’t sign you in with your company account right now."];
+  if (status >= 500) console.error(error);
+  return {
+    status,
+    headers: [["Content-Type", "text/html; charset=utf-8"]],
+    body: noticePage(status, title, text),
+  };
+}
+
+/**
  * @param {import("express").Response} res
  * @param {number} status
  * @param {string} title
  * @param {string} text
  */
 function send(res, status, title, text) {
+  res.status(status).send(noticePage(status, title, text));
+}
+
+/** @param {number} status @param {string} title @param {string} text */
+function noticePage(status, title, text) {
   const body = html`<main id="main" class="notice-page">
     <p class="eyebrow">${status}</p>
     <h1>${title}</h1>
     <p>${text}</p>
     <p><a class="button" href="/">To the shop</a></p>
   </main>`;
-  res.status(status).send(String(documentOf({ title, body })));
+  return String(documentOf({ title, body }));
 }

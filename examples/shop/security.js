@@ -1,9 +1,6 @@
 // @ts-check
 
 const HEADERS = {
-  "Content-Security-Policy":
-    "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; " +
-    "base-uri 'none'; frame-ancestors 'none'",
   "X-Content-Type-Options": "nosniff",
   "X-Frame-Options": "DENY",
   "Referrer-Policy": "same-origin",
@@ -12,11 +9,20 @@ const HEADERS = {
   "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=()",
 };
 
-/** @type {import("express").RequestHandler} */
-export const securityHeaders = (_req, res, next) => {
-  res.set(HEADERS);
-  next();
-};
+/**
+ * @param {string} [partner] The origin of another site that forms may lead to: browsers hold a redirect that answers a form,
+ *   as the one from signing out here to signing out there, against the policy, too.
+ * @returns {import("express").RequestHandler}
+ */
+export function securityHeaders(partner) {
+  const policy =
+    "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; " +
+    `form-action 'self'${partner === undefined ? "" : ` ${partner}`}; base-uri 'none'; frame-ancestors 'none'`;
+  return (_req, res, next) => {
+    res.set("Content-Security-Policy", policy).set(HEADERS);
+    next();
+  };
+}
 
 /**
  * Refuses what another site makes a browser send (cross-site request forgery). Browsers say where a request comes from in
@@ -42,6 +48,25 @@ export const preventCaching = (_req, res, next) => {
   res.set("Cache-Control", "no-store");
   next();
 };
+
+/** Whether a host name is this machine's for itself. @param {string} hostname */
+export const isLoopback = (hostname) => /^(?:localhost|127\.0\.0\.1|\[::1\])$/.test(hostname);
+
+/**
+ * Leads from this machine's other names to the one that a login comes back to: localhost and 127.0.0.1 are two sites, each
+ * with its own cookies.
+ *
+ * @param {string} shopUrl
+ * @returns {import("express").RequestHandler}
+ */
+export function useOneLoopbackName(shopUrl) {
+  const { hostname, origin } = new URL(shopUrl);
+  return (req, res, next) => {
+    const isOther = req.hostname !== hostname && isLoopback(req.hostname) && isLoopback(hostname);
+    if (isOther && req.method === "GET") return res.redirect(302, origin + req.originalUrl);
+    next();
+  };
+}
 
 /**
  * A path of this shop to go to, from a form or a link, or undefined: never another site's address.

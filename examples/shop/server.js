@@ -1,8 +1,11 @@
 // @ts-check
 /** Starts the demo shop: `node examples/shop/server.js`. README.md lists the environment variables. */
+import { once } from "node:events";
 import { mkdirSync } from "node:fs";
+import { createServer } from "node:http";
 import { fileURLToPath } from "node:url";
 import { createShop } from "./app.js";
+import { findCompanyLogin } from "./company.js";
 import { sessionSecret } from "./session-secret.js";
 
 /** Milliseconds that requests in flight have when the server is told to stop. */
@@ -19,29 +22,34 @@ const {
 // What is kept there is for its owner only: password hashes, and the secret that signs cookies.
 process.umask(0o077);
 mkdirSync(SHOP_DATA, { recursive: true });
+
+const server = createServer();
+server.listen(Number(PORT), HOST);
+try {
+  await once(server, "listening");
+} catch (error) {
+  const { code, message } = /** @type {NodeJS.ErrnoException} */ (error);
+  console.error(
+    code === "EADDRINUSE"
+      ? `Port ${PORT} is taken. Choose another one: PORT=${Number(PORT) + 1} node examples/shop/server.js`
+      : `The shop can't listen on ${HOST}, port ${PORT}: ${message}`,
+  );
+  process.exit(1);
+}
+const { port } = /** @type {import("node:net").AddressInfo} */ (server.address());
+const shopUrl = `http://${HOST.includes(":") ? `[${HOST}]` : HOST}:${port}`;
+
+const companyLogin = await findCompanyLogin({ shopUrl, dataFolder: SHOP_DATA });
 const shop = await createShop({
   dataFolder: SHOP_DATA,
   sessionStore: SESSION_STORE,
   secret: sessionSecret(SHOP_DATA),
   idleTimeout: /** @type {import("holdfast").Duration} */ (SHOP_IDLE_TIMEOUT),
+  companyLogin,
 });
-
-const server = shop.app.listen(Number(PORT), HOST);
-
-server.on("listening", () => {
-  const { port } = /** @type {import("node:net").AddressInfo} */ (server.address());
-  console.log(`The shop is open: http://${HOST.includes(":") ? `[${HOST}]` : HOST}:${port}`);
-});
-
-server.on("error", async (/** @type {NodeJS.ErrnoException} */ error) => {
-  const message =
-    error.code === "EADDRINUSE"
-      ? `Port ${PORT} is taken. Choose another one: PORT=${Number(PORT) + 1} node examples/shop/server.js`
-      : `The shop can't listen on ${HOST}, port ${PORT}: ${error.message}`;
-  console.error(message);
-  await shop.close();
-  process.exitCode = 1;
-});
+server.on("request", shop.app);
+console.log(`The shop is open: ${shopUrl}`);
+if (companyLogin) console.log(`Its company accounts: ${companyLogin.issuer}`);
 
 /** Lets requests in flight end, then closes the databases. */
 function stop() {
@@ -49,6 +57,7 @@ function stop() {
   server.close(async () => {
     clearTimeout(impatience);
     await shop.close();
+    await companyLogin?.close?.();
   });
 }
 

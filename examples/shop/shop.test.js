@@ -165,6 +165,102 @@ describe.skipIf(executablePath === undefined)("the shop in Chromium", { timeout:
     await Promise.all([first.context.close(), second.context.close()]);
   });
 
+  test("a company account: in with the cart, out on both sides", async () => {
+    const dataFolder = newFolder();
+    let shop = await openShop({ dataFolder });
+    const { port, companyUrl } = shop;
+    const first = await newProfile(shop.url);
+    const { page } = first;
+    await page.goto("/");
+    await page.getByRole("button", { name: "Add to cart Harbour mug" }).click();
+    await page.getByText("Harbour mug is in your cart.").waitFor();
+    const anonymousCookie = await cookieHeader(first.context);
+
+    // In, with the cart, under a new token.
+    await page.goto("/checkout");
+    await page.getByRole("link", { name: "Sign in with your company account" }).click();
+    await page.getByRole("heading", { name: "Who are you?" }).waitFor();
+    expect(new URL(page.url()).origin).toBe(companyUrl);
+    await screenshots(page, "13-company-login");
+    await page.getByRole("button", { name: "Margaret Hamilton" }).click();
+    await page.getByRole("heading", { name: "Check out" }).waitFor();
+    await page.getByText("Welcome, Margaret Hamilton.").waitFor();
+    expect(new URL(page.url()).pathname).toBe("/checkout");
+    expect(await page.locator("main").textContent()).toContain("Harbour mug");
+    expect(await cartPage(shop.url, anonymousCookie)).toContain("There is nothing in it yet.");
+    await page.goto("/account");
+    await page.getByText("A company account, at").waitFor();
+    await screenshots(page, "14-company-account");
+
+    // Two tabs of a second browser at once: both get where they were going, in one session.
+    const second = await newProfile(shop.url);
+    const tabs = [second.page, await second.context.newPage()];
+    for (const tab of tabs) {
+      await tab.goto("/login");
+      await tab.getByRole("link", { name: "Sign in with your company account" }).click();
+      await tab.getByRole("heading", { name: "Who are you?" }).waitFor();
+    }
+    for (const tab of tabs) {
+      await tab.getByRole("button", { name: "Margaret Hamilton" }).click();
+      await tab.getByRole("heading", { name: "Margaret Hamilton" }).waitFor();
+    }
+    await page.goto("/account/devices");
+    expect(await page.locator(".devices li").count()).toBe(2);
+
+    // The company ends the second browser's login: its session here is over at once, the first one's goes on.
+    const cookies = [await cookieHeader(first.context), await cookieHeader(second.context)];
+    const office = await newProfile(companyUrl);
+    await office.page.goto("/");
+    await screenshots(office.page, "15-company-logins");
+    expect(await office.page.locator(".devices li").count()).toBe(2);
+    await office.page.getByRole("button", { name: "End this login" }).first().click();
+    await office.page.locator(".devices li").nth(1).waitFor({ state: "detached" });
+    expect(await Promise.all(cookies.map((cookie) => accountStatus(shop.url, cookie)))).toEqual([200, 303]);
+    await second.page.goto("/account");
+    await second.page.getByRole("heading", { name: "Sign in" }).waitFor();
+
+    // Out here is out there: the company asks again who it is.
+    await page.getByRole("button", { name: "Sign out" }).first().click();
+    await page.getByText("You are signed out.").waitFor();
+    expect(page.url()).toBe(`${shop.url}/`);
+    expect(await accountStatus(shop.url, cookies[0] ?? "")).toBe(303);
+    await page.goto("/login");
+    await page.getByRole("link", { name: "Sign in with your company account" }).click();
+    await page.getByRole("button", { name: "Margaret Hamilton" }).click();
+    await page.getByText("Welcome, Margaret Hamilton.").waitFor();
+
+    // Out there is out here.
+    await page.goto(`${companyUrl}/session/end`);
+    await page.getByRole("heading", { name: "Signed out" }).waitFor();
+    await page.goto("/account");
+    await page.getByRole("heading", { name: "Sign in" }).waitFor();
+
+    // Shop and provider start anew: who was signed in still is, and can sign out, though the provider has forgotten.
+    await page.getByRole("link", { name: "Sign in with your company account" }).click();
+    await page.getByRole("button", { name: "Margaret Hamilton" }).click();
+    await page.getByText("Welcome, Margaret Hamilton.").waitFor();
+    expect(await shop.stop()).toBe(0);
+    expect(shop.complaints()).toBe("");
+    shop = await openShop({ dataFolder, port, companyPort: new URL(companyUrl).port });
+    await page.goto("/account");
+    await page.getByText("A company account, at").waitFor();
+    await page.getByRole("button", { name: "Sign out" }).click();
+    await page.getByText("You are signed out.").waitFor();
+
+    // Who cancels stays who they were.
+    await page.goto("/login");
+    await page.getByRole("link", { name: "Sign in with your company account" }).click();
+    await page.getByRole("button", { name: "Cancel" }).click();
+    await page.getByText("The company said no, or you changed your mind.").waitFor();
+    await screenshots(page, "16-company-cancelled");
+    await page.getByRole("link", { name: "To the shop" }).click();
+    expect(shop.complaints()).toBe("");
+    const refusals = /status of 403/;
+    const problems = [...first.problems, ...second.problems, ...office.problems];
+    expect(problems.filter((problem) => !refusals.test(problem))).toEqual([]);
+    await Promise.all([first, second, office].map(({ context }) => context.close()));
+  });
+
   test("an idle session warns, goes on when asked, and ends; open tabs don't keep it alive", async () => {
     const shop = await openShop({ dataFolder: newFolder(), idleTimeout: "20s" });
     const { context, page, problems } = await newProfile(shop.url);

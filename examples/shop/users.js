@@ -21,6 +21,9 @@ export async function openUsers(database) {
   const add = database.prepare(
     "INSERT INTO users (login, name, password_hash) VALUES (?, ?, ?) ON CONFLICT (login) DO NOTHING",
   );
+  const addOrRename = database.prepare(
+    "INSERT INTO users (login, name, password_hash) VALUES (?, ?, '') ON CONFLICT (login) DO UPDATE SET name = excluded.name",
+  );
   const byLogin = database.prepare("SELECT id, login, name, password_hash FROM users WHERE login = ?");
   const byId = database.prepare("SELECT id, login, name, password_hash FROM users WHERE id = ?");
 
@@ -51,6 +54,18 @@ export async function openUsers(database) {
       const row = /** @type {Row | undefined} */ (byLogin.get(login.trim().toLowerCase()));
       const matches = await verifyPassword(password, row?.password_hash ?? nobodysHash);
       return matches ? userOf(row) : undefined;
+    },
+
+    /**
+     * The account of somebody whom the company vouches for; the first login makes it. It has no password. Only issuer and
+     * subject together name a person: an e-mail address may be another's one day.
+     *
+     * @param {import("holdfast/oidc").Claims} claims
+     */
+    ofCompany({ iss, sub, name }) {
+      const login = `${sub}@${iss}`;
+      addOrRename.run(login, typeof name === "string" ? name : sub);
+      return /** @type {User} */ (userOf(byLogin.get(login)));
     },
   };
 }

@@ -27,6 +27,16 @@ export const requireLogin = (req, res, next) => {
 };
 
 /**
+ * When the user last proved who they are, in milliseconds. Whoever is signed in at the company needs to prove nothing to be
+ * signed in here, so there the company's own time counts.
+ *
+ * @param {import("holdfast").Session} session
+ */
+function provenAt({ identity, authenticatedAt, data }) {
+  return (identity === undefined ? authenticatedAt?.getTime() : data.companyLoginAt) ?? 0;
+}
+
+/**
  * Asks for the password again where the login was a while ago: somebody may have found the device unlocked.
  *
  * @param {number} milliseconds
@@ -34,9 +44,9 @@ export const requireLogin = (req, res, next) => {
  */
 export function requireRecentLogin(milliseconds) {
   return (req, res, next) => {
-    const { authenticatedAt } = req.session;
-    if (authenticatedAt && Date.now() - authenticatedAt.getTime() < milliseconds) return next();
-    req.session.flash("notice", { text: "Please enter your password once more, then try again." });
+    if (Date.now() - provenAt(req.session) < milliseconds) return next();
+    const again = req.session.identity ? "sign in" : "enter your password";
+    req.session.flash("notice", { text: `Please ${again} once more, then try again.` });
     res.redirect(303, `/login/confirm?returnTo=${encodeURIComponent(pageOf(req))}`);
   };
 }

@@ -15,6 +15,7 @@ export function accountRoutes({ page, orders }) {
     page(req, res, {
       title: "Account",
       main: html`<h1>${user.name}</h1>
+        ${companyAccount(req.session)}
         <p><a class="button quiet" href="/account/devices">Your devices</a></p>
         <h2>Your orders</h2>
         ${orderList(orders.ofUser(user.id))}`,
@@ -41,6 +42,13 @@ export function accountRoutes({ page, orders }) {
   });
 
   return router;
+}
+
+/** @param {import("holdfast").Session} session */
+function companyAccount({ identity }) {
+  return (
+    identity && html`<p class="muted">A company account, at <code>${new URL(identity.issuer).host}</code></p>`
+  );
 }
 
 /** @param {import("../orders.js").Order[]} orders */

@@ -6,13 +6,13 @@ import { demoUsers } from "../users.js";
 import { field, requireLogin, signedInUser, userOf } from "../visitor.js";
 
 /** @param {import("../app.js").Shop} shop */
-export function loginRoutes({ page, users }) {
+export function loginRoutes({ page, users, company }) {
   const router = Router();
 
   router.get("/login", (req, res) => {
     const returnTo = localPath(req.query.returnTo);
     if (userOf(res)) return res.redirect(303, returnTo ?? "/account");
-    page(req, res, { title: "Sign in", main: loginForm(returnTo) });
+    page(req, res, { title: "Sign in", main: loginForm(returnTo, company !== undefined) });
   });
 
   router.post("/login", async (req, res) => {
@@ -38,7 +38,9 @@ export function loginRoutes({ page, users }) {
   router.get("/login/confirm", requireLogin, (req, res) => {
     page(req, res, {
       title: "Is it you?",
-      main: confirmForm(signedInUser(res), localPath(req.query.returnTo)),
+      main: req.session.identity
+        ? confirmWithCompany(localPath(req.query.returnTo))
+        : confirmForm(signedInUser(res), localPath(req.query.returnTo)),
     });
   });
 
@@ -59,8 +61,11 @@ export function loginRoutes({ page, users }) {
 /** @param {string} [returnTo] */
 const query = (returnTo) => (returnTo ? `?returnTo=${encodeURIComponent(returnTo)}` : "");
 
-/** @param {string} [returnTo] */
-function loginForm(returnTo) {
+/**
+ * @param {string | undefined} returnTo
+ * @param {boolean} withCompany
+ */
+function loginForm(returnTo, withCompany) {
   return html`<div class="narrow">
     <h1>Sign in</h1>
     ${returnTo && html`<p>Sign in to go on. What is in your cart stays in it.</p>`}
@@ -72,6 +77,11 @@ function loginForm(returnTo) {
       <input id="password" name="password" type="password" autocomplete="current-password" required maxlength="200">
       <button class="button">Sign in</button>
     </form>
+    ${
+      withCompany &&
+      html`<p class="or">or</p>
+        <a class="button quiet wide" href="/auth/login${query(returnTo)}">Sign in with your company account</a>`
+    }
     <aside class="hint" aria-labelledby="demo-users">
       <h2 id="demo-users">This is a demo: be one of these</h2>
       <dl>${demoUsers.map(
@@ -97,5 +107,14 @@ function confirmForm(user, returnTo) {
       <input id="password" name="password" type="password" autocomplete="current-password" required maxlength="200">
       <button class="button">Go on</button>
     </form>
+  </div>`;
+}
+
+/** @param {string} [returnTo] */
+function confirmWithCompany(returnTo) {
+  return html`<div class="narrow">
+    <h1>Is it you?</h1>
+    <p>Your last sign-in was a while ago. Sign in with your company account once more to go on.</p>
+    <p><a class="button" href="/login/confirm/company${query(returnTo)}">Go on</a></p>
   </div>`;
 }

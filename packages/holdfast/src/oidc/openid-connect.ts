@@ -227,6 +227,11 @@ export class OpenidConnect {
     if (expiresAt !== undefined && expiresAt.valueOf() <= engine.clock())
       throw new OidcError("session_ended", "The provider's own session has ended already (session_expiry).");
 
+    const before = session.identity;
+    // Somebody else's session, by all that is known yet: neither for `afterLogin` nor for the new user.
+    const isSameUser = before?.issuer === claims.iss && before.subject === claims.sub;
+    if (session.userId !== undefined && !isSameUser) await session.logout();
+
     const { afterLogin = defaultUserId } = settings;
     const userId = await afterLogin({ claims, accessToken: response.access_token, session });
     if (userId === undefined) throw new OidcError("user_refused", "afterLogin() refused the user.");
@@ -237,13 +242,12 @@ export class OpenidConnect {
     const grants = new Grants(engine);
     await providerSessions.bind(identity, userId);
 
-    const before = session.identity?.grant;
-    // Another user of the same browser: what the first one had is not for the second.
+    // The same user of the provider is another one here by now.
     if (session.userId !== undefined && session.userId !== userId) await session.logout();
     const tokens = tokensOf(response, engine.clock(), settings.keepTokens);
     await grants.add(grant, tokens, engine.clock() + engine.absoluteTimeout);
     await session.login(userId, { identity, ...(expiresAt !== undefined && { expiresAt }) });
-    if (before !== undefined) await grants.retire(before);
+    if (before?.grant !== undefined) await grants.retire(before.grant);
     // Asked last: whoever ends the provider's session after this finds ours.
     if (await providerSessions.hasEnded(identity, transaction.at)) {
       await session.logout();

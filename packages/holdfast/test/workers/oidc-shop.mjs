@@ -6,12 +6,14 @@ import { expressOidc } from "holdfast/oidc/express";
 import { sqliteStore } from "holdfast/stores/sqlite";
 
 /** An application with a login, on a store that other processes have open, too. Prints its address. */
-const { SECRET, STORE, ISSUER, BASE_URL } = process.env;
+const { SECRET, STORE, ISSUER, BASE_URL, AHEAD } = process.env;
 
 const sessions = createSessions({
   secrets: [SECRET],
   store: sqliteStore({ path: STORE }),
   sweepInterval: false,
+  idleTimeout: "12h",
+  clock: () => Date.now() + Number(AHEAD),
 });
 const oidc = await openidConnect({
   issuer: ISSUER,
