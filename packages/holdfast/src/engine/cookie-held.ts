@@ -3,7 +3,7 @@ import type { Awaitable, ReplaceResult, StoredSession, StoreRecord } from "../st
 import type { Verification } from "../token/keyring.js";
 import { SEAL_BYTES, type Sealer } from "../token/seal.js";
 import { sessionIdOf } from "../token/token.js";
-import { decodePayload, encodeTombstone, type Tombstone } from "./record.js";
+import { decodePayload, encodeTombstone, fixedRecord, type Tombstone } from "./record.js";
 import type { Revocations } from "./revocations.js";
 import type { EngineStore } from "./store-client.js";
 import type { Transport } from "./transport.js";
@@ -148,11 +148,5 @@ function isNewer(record: StoreRecord, other: StoreRecord): boolean {
 
 /** What a session's record has become when it ended. */
 function buried({ version, absoluteDeadline }: StoreRecord, tombstone: Tombstone): StoreRecord {
-  return {
-    version: version + 1,
-    payload: encodeTombstone(tombstone),
-    idleDeadline: absoluteDeadline,
-    absoluteDeadline,
-    userId: null,
-  };
+  return fixedRecord(version + 1, encodeTombstone(tombstone), absoluteDeadline);
 }

@@ -1,7 +1,7 @@
 import { StoreError, StoreTimeoutError } from "../errors.js";
 import { sessionIdOf } from "../token/token.js";
 import type { Engine } from "./engine.js";
-import { encodeTombstone } from "./record.js";
+import { encodeTombstone, fixedRecord } from "./record.js";
 import type { SessionRequest } from "./request.js";
 import type { ResponseHeaders } from "./transport.js";
 
@@ -58,14 +58,8 @@ export async function removeOld(engine: Engine, sealed: string): Promise<void> {
  */
 export async function refuseOldOf(engine: Engine, userId: string): Promise<void> {
   const at = engine.clock();
-  const deadline = at + LONGEST;
-  await engine.store.create(refusalOf(userId), {
-    version: 1,
-    payload: encodeTombstone({ ended: "revoked", at }),
-    idleDeadline: deadline,
-    absoluteDeadline: deadline,
-    userId: null,
-  });
+  const tombstone = encodeTombstone({ ended: "revoked", at });
+  await engine.store.create(refusalOf(userId), fixedRecord(1, tombstone, at + LONGEST));
 }
 
 export async function isOldRefused(engine: Engine, userId: string): Promise<boolean> {

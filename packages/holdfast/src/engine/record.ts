@@ -69,6 +69,14 @@ export function encodeTombstone(tombstone: Tombstone): string {
   return JSON.stringify({ format: FORMAT, ...tombstone });
 }
 
+/**
+ * A record that is nobody's session: a tombstone, or a note of the library's own. Both its deadlines are the same, so no
+ * touch can move them.
+ */
+export function fixedRecord(version: number, payload: string, deadline: number): StoreRecord {
+  return { version, payload, idleDeadline: deadline, absoluteDeadline: deadline, userId: null };
+}
+
 /** Reads a payload. @throws Error that says what is wrong, without a word of the payload. */
 export function decodePayload(payload: string): Contents {
   const lineEnd = payload.indexOf("\n");

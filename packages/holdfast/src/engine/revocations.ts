@@ -1,9 +1,9 @@
-import { ConflictError } from "../errors.js";
 import type { StoreRecord } from "../stores/contract.js";
 import { sessionIdOf } from "../token/token.js";
+import { changeRecord } from "./change-record.js";
 import { isPlainObject } from "./codec.js";
 import { isExpired } from "./follow.js";
-import { decodePayload, type Tombstone } from "./record.js";
+import { decodePayload, fixedRecord, type Tombstone } from "./record.js";
 import type { StoreClient } from "./store-client.js";
 
 /** One session that has ended. Times in milliseconds. */
@@ -27,7 +27,6 @@ interface Note {
 }
 
 const NOTHING: Note = { ended: {} };
-const MAX_ATTEMPTS = 100;
 
 /** The most that one note names. It is read with each request of its user, so it has to stay small: about 40 KB. */
 const MAX_ENDED = 250;
@@ -112,17 +111,11 @@ export class Revocations {
 
   /** Changes a note by compare-and-swap. Where `change` gives back the note that it got, nothing is stored. */
   async #change(key: string, change: (note: Note) => Note): Promise<void> {
-    for (let attempt = 1; attempt <= MAX_ATTEMPTS; attempt++) {
-      const current = await this.#store.load(key);
+    await changeRecord(this.#store, key, (current) => {
       const before = this.#pruned(this.#read(current));
       const note = change(before);
-      if (note === before) return;
-      const next = this.#recordOf(note, current);
-      if (current === undefined) {
-        if (await this.#store.create(key, next)) return;
-      } else if ((await this.#store.replace(key, current.version, next)).status === "done") return;
-    }
-    throw new ConflictError(MAX_ATTEMPTS);
+      return note === before ? undefined : this.#recordOf(note, current);
+    });
   }
 
   #pruned({ ended, ...rest }: Note): Note {
@@ -136,13 +129,7 @@ export class Revocations {
   #recordOf(note: Note, current: StoreRecord | undefined): StoreRecord {
     const ends = Object.values(note.ended).map(({ until }) => until);
     const deadline = Math.max(this.#clock() + this.#absoluteTimeout, ...ends);
-    return {
-      version: (current?.version ?? 0) + 1,
-      payload: JSON.stringify(note),
-      idleDeadline: deadline,
-      absoluteDeadline: deadline,
-      userId: null,
-    };
+    return fixedRecord((current?.version ?? 0) + 1, JSON.stringify(note), deadline);
   }
 
   #read(record: StoreRecord | undefined): Note {

@@ -6,7 +6,7 @@ import type { Engine } from "./engine.js";
 import { contentsOf, type Destination } from "./follow.js";
 import { replaceContents } from "./merge.js";
 import { removeOld } from "./migration.js";
-import { encodeTombstone, type Identity, type Tombstone } from "./record.js";
+import { encodeTombstone, fixedRecord, type Identity, type Tombstone } from "./record.js";
 import { storeNew, swap } from "./write.js";
 
 /**
@@ -184,7 +184,7 @@ function tombstoneOf(step: TokenStep, successor: string, at: number, lost: boole
 
 /**
  * The record of a tombstone. One of a renewal stays as long as the browser may come back without having got the new
- * token; any other, as long as late requests may come. Both its deadlines are the same, so no touch can move them.
+ * token; any other, as long as late requests may come.
  */
 export function tombstoneFor(
   { idleTimeout, grace }: Pick<Engine, "idleTimeout" | "grace">,
@@ -193,13 +193,7 @@ export function tombstoneFor(
 ): StoreRecord {
   const stay = tombstone.ended === "renewed" ? idleTimeout + grace : grace;
   const deadline = Math.min(tombstone.at + stay, Math.max(buried.absoluteDeadline, tombstone.at));
-  return {
-    version: buried.version + 1,
-    payload: encodeTombstone(tombstone),
-    idleDeadline: deadline,
-    absoluteDeadline: deadline,
-    userId: null,
-  };
+  return fixedRecord(buried.version + 1, encodeTombstone(tombstone), deadline);
 }
 
 /** NaN would be a deadline that never comes. */

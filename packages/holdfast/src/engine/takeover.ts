@@ -5,7 +5,7 @@ import { arrive, type Candidate } from "./arrive.js";
 import type { Engine } from "./engine.js";
 import { contentsOf, follow } from "./follow.js";
 import { asked, isOldRefused, LONGEST, type OldContents, type OldSession } from "./migration.js";
-import { encodeTombstone } from "./record.js";
+import { encodeTombstone, fixedRecord } from "./record.js";
 import { assertUserId } from "./rotation.js";
 import { enforceLimit } from "./user-sessions.js";
 import { storeNew } from "./write.js";
@@ -126,8 +126,7 @@ async function removeTakenOver(
   try {
     await asked(engine, "remove", engine.migration!.remove(old.reference));
     if (marker.absoluteDeadline === absoluteDeadline) return;
-    const shorter = { ...marker, version: 2, idleDeadline: absoluteDeadline, absoluteDeadline };
-    await engine.store.replace(markerId, 1, shorter);
+    await engine.store.replace(markerId, 1, fixedRecord(2, marker.payload, absoluteDeadline));
   } catch {
     // It is an event already. The marker keeps anybody from using what is still there.
   }
@@ -155,11 +154,5 @@ function markerRecord(
 ): StoreRecord {
   const at = engine.clock();
   const deadline = Math.max(absoluteDeadline, Math.min(expires ?? Number.POSITIVE_INFINITY, at + LONGEST));
-  return {
-    version: 1,
-    payload: encodeTombstone({ ended: "renewed", at, successor }),
-    idleDeadline: deadline,
-    absoluteDeadline: deadline,
-    userId: null,
-  };
+  return fixedRecord(1, encodeTombstone({ ended: "renewed", at, successor }), deadline);
 }

@@ -1,9 +1,9 @@
+import { changeRecord } from "../engine/change-record.js";
 import type { Engine } from "../engine/engine.js";
-import { ConfigurationError, ConflictError } from "../errors.js";
+import { fixedRecord } from "../engine/record.js";
+import { ConfigurationError } from "../errors.js";
 import type { StoreRecord } from "../stores/contract.js";
 import { sessionIdOf } from "../token/token.js";
-
-const MAX_ATTEMPTS = 100;
 
 /**
  * Small records of the login's own in the session store, beside the sessions: which users a provider's session belongs to,
@@ -30,7 +30,7 @@ export class Notes<Note extends object> {
 
   /** Writes a note that is not there yet. False where it is. @param until milliseconds since the epoch. */
   async add(key: string, note: Note, until: number): Promise<boolean> {
-    return this.#engine.store.create(this.#idOf(key), this.#recordOf(note, until, 1));
+    return this.#engine.store.create(this.#idOf(key), fixedRecord(1, JSON.stringify(note), until));
   }
 
   /** Changes a note in one atomic step; undefined leaves it as it is. The note as it is then. */
@@ -39,34 +39,24 @@ export class Notes<Note extends object> {
     until: number,
     change: (note: Note | undefined) => Note | undefined,
   ): Promise<Note | undefined> {
-    const { store } = this.#engine;
-    const id = this.#idOf(key);
-    for (let attempt = 1; attempt <= MAX_ATTEMPTS; attempt++) {
-      const current = await store.load(id);
-      const before = this.#noteIn(current);
-      const after = change(before);
-      if (after === undefined) return before;
+    let note: Note | undefined;
+    await changeRecord(this.#engine.store, this.#idOf(key), (current) => {
+      note = this.#noteIn(current);
+      const after = change(note);
+      if (after === undefined) return undefined;
+      note = after;
       const latest = Math.max(until, current?.idleDeadline ?? 0);
-      const record = this.#recordOf(after, latest, (current?.version ?? 0) + 1);
-      if (current === undefined) {
-        if (await store.create(id, record)) return after;
-      } else if ((await store.replace(id, current.version, record)).status === "done") return after;
-    }
-    throw new ConflictError(MAX_ATTEMPTS);
+      return fixedRecord((current?.version ?? 0) + 1, JSON.stringify(after), latest);
+    });
+    return note;
   }
 
   /** Has a note end sooner. */
   async shorten(key: string, until: number): Promise<void> {
-    const { store } = this.#engine;
-    const id = this.#idOf(key);
-    for (let attempt = 1; attempt <= MAX_ATTEMPTS; attempt++) {
-      const current = await store.load(id);
-      const note = this.#noteIn(current);
-      if (current === undefined || note === undefined || current.idleDeadline <= until) return;
-      const record = this.#recordOf(note, until, current.version + 1);
-      if ((await store.replace(id, current.version, record)).status !== "conflict") return;
-    }
-    throw new ConflictError(MAX_ATTEMPTS);
+    await changeRecord(this.#engine.store, this.#idOf(key), (current) => {
+      if (this.#noteIn(current) === undefined || current!.idleDeadline <= until) return undefined;
+      return fixedRecord(current!.version + 1, current!.payload, until);
+    });
   }
 
   async remove(key: string): Promise<void> {
@@ -84,15 +74,5 @@ export class Notes<Note extends object> {
     } catch {
       throw this.#engine.store.corrupt("load", `a note of a login (${this.#kind}) is not JSON`);
     }
-  }
-
-  #recordOf(note: Note, until: number, version: number): StoreRecord {
-    return {
-      version,
-      payload: JSON.stringify(note),
-      idleDeadline: until,
-      absoluteDeadline: until,
-      userId: null,
-    };
   }
 }
