@@ -16,7 +16,6 @@ export interface Codec {
  */
 export const jsonCodec: Codec = {
   encode(data) {
-    if (isCarried(data, 0)) return JSON.stringify(data);
     let fault: Fault | undefined;
     try {
       fault = faultIn(data, []);
@@ -29,40 +28,6 @@ export const jsonCodec: Codec = {
   },
   decode: (text) => JSON.parse(text),
 };
-
-/** Deeper data is looked at by `faultIn`, which tells a cycle. */
-const QUICK_DEPTH = 50;
-
-/** Whether JSON carries the whole of a value: the quick answer for nearly all data. Where it is no, `faultIn` tells why. */
-function isCarried(value: unknown, depth: number): boolean {
-  switch (typeof value) {
-    case "string":
-    case "boolean":
-      return true;
-    case "number":
-      return Number.isFinite(value);
-    case "object":
-      break;
-    default:
-      return false;
-  }
-  if (value === null) return true;
-  if (depth > QUICK_DEPTH || Object.getOwnPropertySymbols(value).length > 0) return false;
-  if (Array.isArray(value)) {
-    if (Object.getPrototypeOf(value) !== Array.prototype || Object.keys(value).length !== value.length)
-      return false;
-    for (const member of value) if (!isCarried(member, depth + 1)) return false;
-    return !Object.hasOwn(value, "toJSON");
-  }
-  if (!isPlainObject(value) || typeof value.toJSON === "function") return false;
-  const keys = Object.keys(value);
-  if (Object.getOwnPropertyNames(value).length !== keys.length) return false;
-  for (const key of keys) {
-    const member = value[key];
-    if (member !== undefined && !isCarried(member, depth + 1)) return false;
-  }
-  return true;
-}
 
 /** What JSON can't carry, and where. The path is put together on the way out, so that a value without a fault costs none. */
 interface Fault {
@@ -107,14 +72,16 @@ function faultInList(list: readonly unknown[], ancestors: object[]): Fault | und
 function faultInMembers(value: object, ancestors: object[]): Fault | undefined {
   if (!isPlainObject(value)) return here(`an instance of ${classOf(value)}`);
   if (typeof value.toJSON === "function") return { path: ".toJSON", what: "a function" };
-  const keys = Reflect.ownKeys(value);
+  // In two steps, for Reflect.ownKeys is ten times slower.
+  const keys = Object.getOwnPropertyNames(value);
   for (const key of keys) {
-    if (typeof key === "symbol") return { path: segment(key), what: "keyed by a symbol" };
     const member = value[key];
     if (member === undefined) continue;
     const fault = faultIn(member, ancestors);
     if (fault !== undefined) return { path: segment(key) + fault.path, what: fault.what };
   }
+  const [symbol] = Object.getOwnPropertySymbols(value);
+  if (symbol !== undefined) return { path: segment(symbol), what: "keyed by a symbol" };
   if (Object.keys(value).length === keys.length) return undefined;
   const hidden = keys.find((key) => !Object.prototype.propertyIsEnumerable.call(value, key))!;
   return { path: segment(hidden), what: "a member that is not enumerable" };

@@ -1,8 +1,6 @@
 import type { Duration } from "../duration.js";
-import { shown } from "../shown.js";
-import { warn } from "../warn.js";
 import type { Engine } from "./engine.js";
-import type { EventBus } from "./events.js";
+import { callListener, type EventBus } from "./events.js";
 import { type Destination, find } from "./follow.js";
 import type { Tombstone } from "./record.js";
 
@@ -140,12 +138,7 @@ export class Endings {
     // A listener that was told just before may have ended this wait.
     if (!this.#waits(watcher)) return;
     this.#remove(watcher);
-    try {
-      const result: unknown = watcher.listener({ sessionId: watcher.id, reason });
-      if (result instanceof Promise) result.catch(reportFailure);
-    } catch (error) {
-      reportFailure(error);
-    }
+    callListener("session.onEnd", watcher.listener, { sessionId: watcher.id, reason });
   }
 
   #of(id: string): Watcher[] {
@@ -189,9 +182,4 @@ function reasonFor(
     return REASONS[destination.tombstone.ended as keyof typeof REASONS] ?? "gone";
   // Some stores remove a record at its deadline, others are swept.
   return engine.clock() >= deadline ? "expired" : "gone";
-}
-
-function reportFailure(error: unknown): void {
-  const what = error instanceof Error ? String(error) : shown(error);
-  warn("HOLDFAST_LISTENER", `a listener of session.onEnd threw: ${what}`);
 }

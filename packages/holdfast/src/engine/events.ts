@@ -98,17 +98,21 @@ export class EventBus {
   emit<Name extends SessionEventName>(name: Name, event: SessionEvents[Name]): void {
     // A copy, for a listener may add and remove listeners.
     for (const listener of [...(this.#listeners.get(name) ?? [])]) {
-      try {
-        const result: unknown = listener(event);
-        if (result instanceof Promise) result.catch((error) => reportFailure(name, error));
-      } catch (error) {
-        reportFailure(name, error);
-      }
+      callListener(`the event "${name}"`, listener, event);
     }
   }
 }
 
-function reportFailure(name: SessionEventName, error: unknown): void {
-  const what = error instanceof Error ? String(error) : shown(error);
-  warn("HOLDFAST_LISTENER", `a listener of the event "${name}" threw: ${what}`);
+/** Calls a listener. One that throws, or rejects, is reported as a warning. @param of what it listens to. */
+export function callListener<Event>(of: string, listener: (event: Event) => void, event: Event): void {
+  const report = (error: unknown) => {
+    const what = error instanceof Error ? String(error) : shown(error);
+    warn("HOLDFAST_LISTENER", `a listener of ${of} threw: ${what}`);
+  };
+  try {
+    const result: unknown = listener(event);
+    if (result instanceof Promise) result.catch(report);
+  } catch (error) {
+    report(error);
+  }
 }

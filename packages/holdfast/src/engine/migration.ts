@@ -1,8 +1,9 @@
-import { StoreError, StoreTimeoutError } from "../errors.js";
+import { StoreError } from "../errors.js";
 import { sessionIdOf } from "../token/token.js";
 import type { Engine } from "./engine.js";
 import { encodeTombstone, fixedRecord } from "./record.js";
 import type { SessionRequest } from "./request.js";
+import { inTime } from "./store-client.js";
 import type { ResponseHeaders } from "./transport.js";
 
 /** Sessions of another library, taken over when their browser comes: what `migrateFrom` makes. */
@@ -72,21 +73,12 @@ function refusalOf(userId: string): string {
 
 /** The answer of the old library's store, in time; its failure is one of a store's. */
 export async function asked<T>(engine: Engine, operation: string, answer: Promise<T>): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const deadline = new Promise<never>((_, reject) => {
-    timer = setTimeout(
-      () => reject(new StoreTimeoutError("migration", operation, engine.storeTimeout)),
-      engine.storeTimeout,
-    );
-  });
   try {
-    return await Promise.race([answer, deadline]);
+    return await inTime(answer, "migration", operation, engine.storeTimeout);
   } catch (failure) {
     const error = failure instanceof StoreError ? failure : oldStoreError(operation, failure);
     engine.events.emit("store-error", { at: new Date(engine.clock()), operation, error });
     throw error;
-  } finally {
-    clearTimeout(timer);
   }
 }
 

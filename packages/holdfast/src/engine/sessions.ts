@@ -14,11 +14,18 @@ export interface SessionSource<Data extends object = DefaultData> {
   defer(request: SessionRequest): Exchange<Data>;
 }
 
+/** What is behind sessions, for the classes below. */
+let engineOf: (sessions: BaseSessions<any>) => Engine;
+
 /** What all sessions offer, wherever they are kept. */
 export abstract class BaseSessions<Data extends object> implements SessionSource<Data> {
   readonly #engine: Engine;
   #sweepTimer: NodeJS.Timeout | undefined;
   #closed = false;
+
+  static {
+    engineOf = (sessions) => sessions.#engine;
+  }
 
   /** @internal */
   constructor(engine: Engine, sweepInterval: number | undefined) {
@@ -82,17 +89,9 @@ export abstract class BaseSessions<Data extends object> implements SessionSource
 
 /** What `createSessions` gives: hand it to a framework's adapter. */
 export class Sessions<Data extends object = DefaultData> extends BaseSessions<Data> {
-  readonly #engine: Engine;
-
-  /** @internal */
-  constructor(engine: Engine, sweepInterval: number | undefined) {
-    super(engine, sweepInterval);
-    this.#engine = engine;
-  }
-
   /** One user's sessions on all devices: list, revoke. */
   ofUser(userId: string): UserSessions {
-    return new UserSessions(this.#engine, userId);
+    return new UserSessions(engineOf(this), userId);
   }
 }
 
@@ -101,16 +100,8 @@ export class CookieSessions<Data extends object = DefaultData> extends BaseSessi
 
 /** What `createSessions` gives with a `cookieStore({ revocations })`. */
 export class RevocableCookieSessions<Data extends object = DefaultData> extends BaseSessions<Data> {
-  readonly #engine: Engine;
-
-  /** @internal */
-  constructor(engine: Engine, sweepInterval: number | undefined) {
-    super(engine, sweepInterval);
-    this.#engine = engine;
-  }
-
   /** One user's sessions on all devices: revoke. */
   ofUser(userId: string): RevocableUser {
-    return new RevocableUser(this.#engine, userId);
+    return new RevocableUser(engineOf(this), userId);
   }
 }

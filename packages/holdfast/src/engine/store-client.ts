@@ -123,21 +123,11 @@ export class StoreClient implements EngineStore {
     faultOf: (answer: T) => string | undefined,
     timeout: number,
   ): Promise<T> {
-    let timer: NodeJS.Timeout | undefined;
-    const deadline = new Promise<never>((_, reject) => {
-      if (timeout === Number.POSITIVE_INFINITY) return;
-      timer = setTimeout(() => {
-        reject(new StoreTimeoutError(this.#store.name, operation, timeout));
-        call.abort();
-      }, timeout);
-    });
     let value: T;
     try {
-      value = await Promise.race([answer, deadline]);
+      value = await inTime(answer, this.#store.name, operation, timeout, () => call.abort());
     } catch (error) {
       throw this.#failure(operation, error);
-    } finally {
-      clearTimeout(timer);
     }
     return this.#checked(operation, value, faultOf);
   }
@@ -161,6 +151,32 @@ export class StoreClient implements EngineStore {
       error instanceof StoreError ? error : new StoreError(this.#store.name, operation, "failed", error);
     this.#events.emit("store-error", { at: new Date(this.#clock()), operation, error: failure });
     return failure;
+  }
+}
+
+/**
+ * The answer of a store, unless it takes longer than `timeout` milliseconds.
+ * @throws StoreTimeoutError
+ */
+export async function inTime<T>(
+  answer: Promise<T>,
+  store: string,
+  operation: string,
+  timeout: number,
+  onTimeout: () => void = () => {},
+): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const deadline = new Promise<never>((_, reject) => {
+    if (timeout === Number.POSITIVE_INFINITY) return;
+    timer = setTimeout(() => {
+      reject(new StoreTimeoutError(store, operation, timeout));
+      onTimeout();
+    }, timeout);
+  });
+  try {
+    return await Promise.race([answer, deadline]);
+  } finally {
+    clearTimeout(timer);
   }
 }
 

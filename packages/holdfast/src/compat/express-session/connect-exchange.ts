@@ -2,6 +2,7 @@ import type { HeldExchange } from "../../adapters/held-response.js";
 import type { ResponseHeaders } from "../../engine/transport.js";
 import type { Awaitable } from "../../stores/contract.js";
 import { cookieValues } from "../../token/cookie.js";
+import { unescaped } from "./cookie.js";
 import { deprecate } from "./deprecate.js";
 import type { Settings } from "./index.js";
 import { type Callback, type ConnectRequest, type Session, savedTexts, textOf } from "./session.js";
@@ -151,7 +152,7 @@ export class ConnectExchange implements HeldExchange {
     const { name } = this.#settings;
     const { headers, signedCookies, cookies } = this.#req;
     const [raw] = cookieValues(headers.cookie, name, 1);
-    const id = raw === undefined ? undefined : verifyConnectId(decoded(raw), this.#secrets);
+    const id = raw === undefined ? undefined : verifyConnectId(unescaped(raw), this.#secrets);
     if (id !== undefined) return id;
     const parsed = signedCookies?.[name] || this.#verified(cookies?.[name]);
     if (typeof parsed !== "string") return undefined;
@@ -168,15 +169,6 @@ export class ConnectExchange implements HeldExchange {
   }
 
   reportLateChanges(): void {}
-}
-
-function decoded(value: string): string {
-  if (!value.includes("%")) return value;
-  try {
-    return decodeURIComponent(value);
-  } catch {
-    return value;
-  }
 }
 
 function promised(run: (done: Callback) => void): Promise<void> {

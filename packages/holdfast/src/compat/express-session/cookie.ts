@@ -107,6 +107,16 @@ export class Cookie {
   }
 }
 
+/** A cookie's value as it was before `serializeCookie`: escapes are undone, where they are good. */
+export function unescaped(value: string): string {
+  if (!value.includes("%")) return value;
+  try {
+    return decodeURIComponent(value);
+  } catch {
+    return value;
+  }
+}
+
 const NAME = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
 const DOMAIN = /^\.?[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)*$/i;
 const PATH = /^[\x20-\x3a\x3d-\x7e]*$/;

@@ -1,8 +1,9 @@
 import { ConfigurationError } from "../../errors.js";
+import { unescaped } from "../express-session/cookie.js";
 import { type ConnectSecret, verifyConnectId } from "../express-session/signature.js";
 import type { ConnectStore } from "../express-session/store.js";
 import type { Source } from "./index.js";
-import { eraseOldCookie, oldCookie, unescaped } from "./old-cookie.js";
+import { eraseOldCookie, oldCookie } from "./old-cookie.js";
 import { oldRecord } from "./old-record.js";
 import { checkCookieName, checkNames, checkSource, type SourceOptions } from "./options.js";
 

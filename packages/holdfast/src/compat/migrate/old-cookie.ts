@@ -14,16 +14,6 @@ export function oldCookie(header: string | undefined, name: string): string | un
   return cookieValues(header, name, 1)[0];
 }
 
-/** A value as express-session reads it: escapes are undone, where they are good. */
-export function unescaped(value: string): string {
-  if (!value.includes("%")) return value;
-  try {
-    return decodeURIComponent(value);
-  } catch {
-    return value;
-  }
-}
-
 export function eraseOldCookie(
   headers: ResponseHeaders,
   name: string,
