@@ -1,14 +1,14 @@
-import type { IncomingMessage, ServerResponse } from "node:http";
+import type { ServerResponse } from "node:http";
 import { createRequire } from "node:module";
 import type { Request, RequestHandler, Response } from "express";
 import type { Exchange } from "../engine/exchange.js";
 import type { DefaultData, Session } from "../engine/session.js";
 import type { SessionSource } from "../engine/sessions.js";
-import { ConfigurationError, InvalidArgumentError } from "../errors.js";
-import { bind, bindingOf } from "./binding.js";
+import { ConfigurationError } from "../errors.js";
+import { bind, bindingOf, bindingTo, sessionProperties } from "./binding.js";
 import { HeldResponse, holdResponses, isWrapped } from "./held-response.js";
 import { NodeRequest } from "./node-request.js";
-import { type AdapterOptions, noSession, twoSessions } from "./options.js";
+import type { AdapterOptions } from "./options.js";
 
 declare global {
   namespace Express {
@@ -34,9 +34,7 @@ export function expressSessions<Data extends object>(
     try {
       if (skip?.(req)) return next();
       installOnCopyOf(req, res);
-      const bound = bindingOf(req);
-      if (bound !== undefined)
-        return next(bound.sessions === sessions ? undefined : twoSessions("expressSessions"));
+      if (bindingTo(sessions, req, "expressSessions") !== undefined) return next();
       const begin = (exchange: Exchange<Data>) => {
         bind(req, { sessions, exchange, held: new HeldResponse(res, exchange, next) });
         next();
@@ -76,8 +74,10 @@ function install(requests: object, responses: object): void {
   if (installed.has(responses)) return;
   installed.add(responses);
   holdResponses(responses as ServerResponse, heldBy);
-  Object.defineProperty(requests, "session", sessionProperty);
-  Object.defineProperty(requests, "openSession", { configurable: true, writable: true, value: openSession });
+  Object.defineProperties(
+    requests,
+    sessionProperties("req", (request) => request),
+  );
 }
 
 /** Before the first request comes, so that middleware which wraps the response's methods wraps the holding ones. */
@@ -109,27 +109,4 @@ function expressPrototype(object: object, method: string): object {
     if (Object.hasOwn(p, method)) return p;
   }
   throw new ConfigurationError("expressSessions", "the request does not come from Express");
-}
-
-const sessionProperty: PropertyDescriptor & ThisType<IncomingMessage> = {
-  configurable: true,
-  get() {
-    return bindingOf(this)?.exchange.session;
-  },
-  set(value) {
-    if (bindingOf(this) !== undefined) {
-      throw new InvalidArgumentError(
-        "req.session can't be assigned. Use `await req.session.destroy()` to end the session, and `req.session.data = …` to " +
-          "replace its data.",
-      );
-    }
-    // Without this middleware, it is a property like any other.
-    Object.defineProperty(this, "session", { value, configurable: true, enumerable: true, writable: true });
-  },
-};
-
-async function openSession(this: IncomingMessage): Promise<Session<any>> {
-  const bound = bindingOf(this);
-  if (bound === undefined) throw noSession();
-  return bound.exchange.openSession();
 }

@@ -7,10 +7,10 @@ import type { SessionSource } from "../engine/sessions.js";
 import { ConfigurationError } from "../errors.js";
 import type { Awaitable } from "../stores/contract.js";
 import { answerError } from "./answer-error.js";
-import { bind, bindingOf } from "./binding.js";
+import { bind, bindingOf, bindingTo, openSessionOf } from "./binding.js";
 import { describesAnswer, HeldResponse, holdResponse } from "./held-response.js";
 import { NodeRequest } from "./node-request.js";
-import { type AdapterOptions, noSession, twoSessions } from "./options.js";
+import type { AdapterOptions } from "./options.js";
 
 declare module "fastify" {
   interface FastifyRequest {
@@ -42,15 +42,15 @@ export async function fastifySessions(
         return bindingOf(this)?.exchange.session as Session<DefaultData>;
       },
     });
-    fastify.decorateRequest("openSession", openSession);
+    fastify.decorateRequest("openSession", function (this: FastifyRequest) {
+      return openSessionOf(this);
+    });
   }
 
   // A hook that has to wait returns a promise, for Fastify catches what its own next step throws after that, and not what it
   // throws in a late `done`.
   fastify.addHook("onRequest", (request, reply, done) => {
-    const bound = bindingOf(request);
-    if (bound !== undefined && bound.sessions !== sessions) throw twoSessions("fastifySessions");
-    if (bound !== undefined || skip?.(request)) return done();
+    if (bindingTo(sessions, request, "fastifySessions") !== undefined || skip?.(request)) return done();
     const begin = (exchange: Exchange<any>) => {
       bind(request, { sessions, exchange, held: hold(reply, exchange) });
     };
@@ -110,12 +110,6 @@ Object.assign(fastifySessions, {
   [Symbol.for("fastify.display-name")]: "holdfast",
   [Symbol.for("plugin-meta")]: { name: "holdfast", fastify: "5.x" },
 });
-
-async function openSession(this: FastifyRequest): Promise<Session<any>> {
-  const bound = bindingOf(this);
-  if (bound === undefined) throw noSession();
-  return bound.exchange.openSession();
-}
 
 class RequestOfFastify extends NodeRequest {
   readonly #request: FastifyRequest;

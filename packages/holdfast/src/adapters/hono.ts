@@ -6,10 +6,10 @@ import type { SessionSource } from "../engine/sessions.js";
 import type { ResponseHeaders } from "../engine/transport.js";
 import { HoldfastError } from "../errors.js";
 import { answerError } from "./answer-error.js";
-import { bind, bindingOf } from "./binding.js";
+import { bind, bindingTo } from "./binding.js";
 import { describesAnswer, HeldResponse, holdResponse } from "./held-response.js";
 import { NodeRequest } from "./node-request.js";
-import { type AdapterOptions, twoSessions } from "./options.js";
+import type { AdapterOptions } from "./options.js";
 import { WebRequest } from "./web-request.js";
 
 /** What `honoSessions` puts into a context: `new Hono<SessionEnv>()`, and then `c.var.session` is typed. */
@@ -39,8 +39,7 @@ export function honoSessions<Data extends object = DefaultData>(
   return async (c, next) => {
     const { incoming, outgoing } = (c.env ?? {}) as Partial<HttpBindings>;
     const key = incoming ?? c.req.raw;
-    const bound = bindingOf(key);
-    if (bound !== undefined && bound.sessions !== sessions) throw twoSessions("honoSessions");
+    const bound = bindingTo(sessions, key, "honoSessions");
     if (bound !== undefined) {
       if (c.get("openSession") === undefined) await expose(c, bound.exchange, lazy);
       return next();

@@ -1,11 +1,10 @@
 import type { Context, Middleware } from "koa";
 import type { DefaultData, Session } from "../engine/session.js";
 import type { SessionSource } from "../engine/sessions.js";
-import { InvalidArgumentError } from "../errors.js";
-import { bind, bindingOf } from "./binding.js";
+import { bind, bindingTo, sessionProperties } from "./binding.js";
 import { HeldResponse, holdResponse } from "./held-response.js";
 import { NodeRequest } from "./node-request.js";
-import { type AdapterOptions, noSession, twoSessions } from "./options.js";
+import type { AdapterOptions } from "./options.js";
 
 declare module "koa" {
   interface ExtendableContext {
@@ -26,9 +25,7 @@ export function koaSessions<Data extends object>(
 ): Middleware {
   return async (ctx, next) => {
     installOn(ctx.app.context);
-    const bound = bindingOf(ctx.req);
-    if (bound !== undefined && bound.sessions !== sessions) throw twoSessions("koaSessions");
-    if (bound !== undefined || skip?.(ctx)) return next();
+    if (bindingTo(sessions, ctx.req, "koaSessions") !== undefined || skip?.(ctx)) return next();
 
     const request = new KoaRequest(ctx);
     const exchange = lazy ? sessions.defer(request) : await sessions.open(request);
@@ -68,33 +65,8 @@ const installed = new WeakSet<object>();
 function installOn(context: object): void {
   if (installed.has(context)) return;
   installed.add(context);
-  Object.defineProperties(context, sessionProperties);
+  Object.defineProperties(
+    context,
+    sessionProperties("ctx", (ctx: Context) => ctx.req),
+  );
 }
-
-const sessionProperties: PropertyDescriptorMap & ThisType<Context> = {
-  session: {
-    configurable: true,
-    get() {
-      return bindingOf(this.req)?.exchange.session;
-    },
-    set(value) {
-      if (bindingOf(this.req) !== undefined) {
-        throw new InvalidArgumentError(
-          "ctx.session can't be assigned. Use `await ctx.session.destroy()` to end the session, and `ctx.session.data = …` " +
-            "to replace its data.",
-        );
-      }
-      // Without this middleware, it is a property like any other.
-      Object.defineProperty(this, "session", { value, configurable: true, enumerable: true, writable: true });
-    },
-  },
-  openSession: {
-    configurable: true,
-    writable: true,
-    async value(this: Context) {
-      const bound = bindingOf(this.req);
-      if (bound === undefined) throw noSession();
-      return bound.exchange.openSession();
-    },
-  },
-};

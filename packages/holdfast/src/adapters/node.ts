@@ -4,10 +4,10 @@ import type { Exchange } from "../engine/exchange.js";
 import type { DefaultData, Session } from "../engine/session.js";
 import type { SessionSource } from "../engine/sessions.js";
 import { answerError } from "./answer-error.js";
-import { bind, bindingOf } from "./binding.js";
+import { bind, bindingOf, bindingTo, openSessionOf } from "./binding.js";
 import { HeldResponse, holdResponse } from "./held-response.js";
 import { NodeRequest } from "./node-request.js";
-import { type AdapterOptions, noSession, twoSessions } from "./options.js";
+import type { AdapterOptions } from "./options.js";
 
 export { type UpgradeOptions, upgradeSession } from "./upgrade.js";
 
@@ -47,9 +47,7 @@ export function nodeSessions<Data extends object>(
 ): NodeSessions<Data> {
   const middleware = (request: AnyRequest, response: AnyResponse, next: (error?: unknown) => void): void => {
     try {
-      const bound = bindingOf(request);
-      if (bound !== undefined && bound.sessions !== sessions) throw twoSessions("nodeSessions");
-      if (bound !== undefined || skip?.(request)) {
+      if (bindingTo(sessions, request, "nodeSessions") !== undefined || skip?.(request)) {
         next();
         return;
       }
@@ -96,9 +94,7 @@ const sessionProperties: PropertyDescriptorMap & ThisType<AnyRequest> = {
     configurable: true,
     writable: true,
     async value(this: AnyRequest) {
-      const bound = bindingOf(this);
-      if (bound === undefined) throw noSession();
-      return bound.exchange.openSession();
+      return openSessionOf(this);
     },
   },
 };

@@ -1,5 +1,3 @@
-import { ConfigurationError, InvalidArgumentError } from "../errors.js";
-
 /** What every adapter can be told. `Request` is the framework's own. */
 export interface AdapterOptions<Request> {
   /**
@@ -11,19 +9,4 @@ export interface AdapterOptions<Request> {
    * Default: false, each request that comes with a cookie costs one call to the store.
    */
   lazy?: boolean;
-}
-
-/** The error for asking for the session of a request that has none. */
-export function noSession(): InvalidArgumentError {
-  return new InvalidArgumentError(
-    "This request has no session: the sessions are mounted after this handler, or `skip` leaves the request out.",
-  );
-}
-
-/** The error for two different sessions on the way of one request. */
-export function twoSessions(adapter: string): ConfigurationError {
-  return new ConfigurationError(
-    adapter,
-    "this request has the session of another createSessions() already. Mount each on paths of its own.",
-  );
 }

@@ -15,6 +15,11 @@ export interface OidcAnswer {
   readonly body: string;
 }
 
+/** Whether a person opens a page by it: only they can be led to a login. */
+export function isPageRequest(request: Pick<OidcRequest, "method" | "header">): boolean {
+  return request.method === "GET" && /\btext\/html\b/.test(request.header("accept") ?? "");
+}
+
 /** 303 makes a GET of whatever came (RFC 9110 15.4.4). */
 export function redirect(location: string, cookies: readonly string[] = []): OidcAnswer {
   return {

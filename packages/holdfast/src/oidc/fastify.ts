@@ -2,7 +2,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest, onRequestAsyncHookH
 import type {} from "../adapters/fastify.js";
 import { ConfigurationError } from "../errors.js";
 import type { OidcAnswer, OidcRequest } from "./exchange.js";
-import { fromParsed } from "./form.js";
+import { fromParsed, MAX_FORM } from "./form.js";
 import type { LoginGuard, OpenidConnect } from "./openid-connect.js";
 import { ownPaths } from "./own-paths.js";
 
@@ -23,7 +23,7 @@ export async function fastifyOidc(fastify: FastifyInstance, { oidc }: FastifyOid
   // In a scope of its own: forms are read here, whatever parser the application has for them.
   await fastify.register(async (scope) => {
     scope.removeContentTypeParser(FORM);
-    scope.addContentTypeParser(FORM, { parseAs: "string", bodyLimit: 16_384 }, (_request, body, done) => {
+    scope.addContentTypeParser(FORM, { parseAs: "string", bodyLimit: MAX_FORM }, (_request, body, done) => {
       done(null, body);
     });
     for (const path of ownPaths(oidc.settings.routes)) {

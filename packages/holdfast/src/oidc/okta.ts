@@ -7,7 +7,7 @@ import { activeOf, type Session } from "../engine/session.js";
 import { ConfigurationError } from "../errors.js";
 import { errorPage } from "./error-page.js";
 import { type OidcError, oidcErrorOf } from "./errors.js";
-import { type OidcAnswer, redirect, statusOnly } from "./exchange.js";
+import { isPageRequest, type OidcAnswer, redirect, statusOnly } from "./exchange.js";
 import { requestOf, send } from "./express-exchange.js";
 import { Grants } from "./grants.js";
 import { type ExpressOIDCOptions, optionsOf } from "./okta-options.js";
@@ -97,8 +97,7 @@ export class ExpressOIDC extends EventEmitter<{ ready: []; error: [unknown] }> {
     const { baseUrl, routes } = this.#settings;
     return (req, res, next) => {
       if (req.userContext !== undefined) return next();
-      if (req.method !== "GET" || !/\btext\/html\b/.test(req.get("accept") ?? ""))
-        return send(res, statusOnly(401));
+      if (!isPageRequest(requestOf(req))) return send(res, statusOnly(401));
       const url = new URL(redirectTo ?? routes.login, baseUrl);
       url.searchParams.set("returnTo", req.originalUrl);
       if (loginHint !== undefined) url.searchParams.set("login_hint", loginHint);

@@ -10,7 +10,7 @@ import { InvalidArgumentError } from "../errors.js";
 import { warn } from "../warn.js";
 import { errorPage } from "./error-page.js";
 import { OidcError, oidcErrorOf } from "./errors.js";
-import { type OidcAnswer, type OidcRequest, redirect, statusOnly } from "./exchange.js";
+import { isPageRequest, type OidcAnswer, type OidcRequest, redirect, statusOnly } from "./exchange.js";
 import { Grants, type Tokens } from "./grants.js";
 import { verifyLogoutToken } from "./logout-token.js";
 import { Notes } from "./notes.js";
@@ -130,7 +130,7 @@ export class OpenidConnect {
       recheckAfter === undefined
         ? Number.POSITIVE_INFINITY
         : milliseconds("recheckAfter", recheckAfter, SHORTEST_RECHECK);
-    const isPage = request.method === "GET" && /\btext\/html\b/.test(request.header("accept") ?? "");
+    const isPage = isPageRequest(request);
     if (session.userId === undefined)
       return isPage ? redirect(this.#loginWith({ returnTo: request.path })) : statusOnly(401);
     const confirmed = session.authenticatedAt?.valueOf() ?? 0;
