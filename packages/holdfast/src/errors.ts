@@ -48,6 +48,13 @@ export class InvalidArgumentError extends HoldfastError {
   }
 }
 
+/** What was asked for is more than the store, or the way that sessions are kept, can do. */
+export class UnsupportedError extends HoldfastError {
+  constructor(message: string) {
+    super("ERR_HOLDFAST_UNSUPPORTED", 500, message);
+  }
+}
+
 /** The store failed. The request must not go on as if nobody were logged in: answer 503. */
 export class StoreError extends HoldfastError {
   readonly store: string;

@@ -1,5 +1,6 @@
 /** Holdfast: sessions for Node.js. The engine; stores and adapters have entry points of their own. */
 export type { Duration } from "./duration.js";
+export type { AllSessions, StoredSessionSummary } from "./engine/all-sessions.js";
 export type { ClientDescription } from "./engine/client.js";
 export { type Codec, jsonCodec } from "./engine/codec.js";
 export {
@@ -19,6 +20,7 @@ export type {
 export { sessionEventNames } from "./engine/events.js";
 export type { Exchange } from "./engine/exchange.js";
 export type { MergeStrategies, MergeStrategy } from "./engine/merge.js";
+export type { SessionReason } from "./engine/reason.js";
 export type { Identity } from "./engine/record.js";
 export type { SessionRequest, TrustProxy } from "./engine/request.js";
 export type { RevocableUser } from "./engine/revocable-user.js";

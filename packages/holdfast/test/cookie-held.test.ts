@@ -279,6 +279,8 @@ describe("a cookie that was not written here", () => {
     expect(
       await isNew(sessions, pair, {
         ...local,
+        method: "GET",
+        target: "/",
         header: (name) => (name === "cookie" ? pair : local.header(name)),
       }),
     ).toBe(false);

@@ -9,6 +9,16 @@ export class NodeRequest<Message extends IncomingMessage = IncomingMessage> impl
     this.request = request;
   }
 
+  get method(): string {
+    return this.request.method ?? "GET";
+  }
+
+  get target(): string {
+    // Where a router is mounted, it takes its path off the url.
+    const { originalUrl, url } = this.request as { originalUrl?: string; url?: string };
+    return originalUrl ?? url ?? "/";
+  }
+
   header(name: string): string | undefined {
     const value = this.request.headers[name];
     return Array.isArray(value) ? value.join(", ") : value;

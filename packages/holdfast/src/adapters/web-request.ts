@@ -11,6 +11,15 @@ export class WebRequest implements SessionRequest {
     this.remoteAddress = remoteAddress;
   }
 
+  get method(): string {
+    return this.#request.method;
+  }
+
+  get target(): string {
+    const { pathname, search } = new URL(this.#request.url);
+    return pathname + search;
+  }
+
   header(name: string): string | undefined {
     // Not every server that makes a Request gives it a Host header; all give it a URL.
     if (name === "host") return this.#request.headers.get("host") ?? new URL(this.#request.url).host;

@@ -7,6 +7,7 @@ import type { Engine } from "./engine.js";
 import { Flash } from "./flash.js";
 import type { LiveSession } from "./follow.js";
 import { mergeData, replaceContents } from "./merge.js";
+import type { SessionReason } from "./reason.js";
 import { encodeSession, type Identity, type SessionMeta } from "./record.js";
 import type { SessionRequest } from "./request.js";
 import { Snapshot } from "./snapshot.js";
@@ -70,6 +71,8 @@ export class ActiveSession {
   readonly request: SessionRequest;
   readonly transport: Transport;
   standing: TokenStanding;
+  /** Why the request has a session, or none. */
+  reason: SessionReason = "none-sent";
   cookieIntent: CookieIntent = "keep";
   clearSiteData: string | undefined;
   /** Whether this request moves the idle deadline. */

@@ -2,6 +2,7 @@ import type { ActiveSession, TokenStanding } from "./active-session.js";
 import type { Engine } from "./engine.js";
 import type { CookieRejection } from "./events.js";
 import type { Destination, LiveSession } from "./follow.js";
+import { reasonOf } from "./reason.js";
 import type { Tombstone } from "./record.js";
 
 /** A token that has come with a request and verifies, before the store is asked for it. */
@@ -22,9 +23,10 @@ export async function arrive(
     case "live": {
       const standing = standingOf(engine, candidate, destination);
       if (standing === undefined) {
-        reject(engine, "renewed", candidate.id);
+        active.reason = reject(engine, "renewed", candidate.id);
       } else {
         active.standing = standing;
+        active.reason = "living";
         active.adopt(
           destination.id,
           destination.renewals.length > 0 ? undefined : candidate.token,
@@ -36,16 +38,19 @@ export async function arrive(
     case "expired": {
       const { id, record } = destination;
       await engine.store.delete(id);
+      const timeout = record.idleDeadline < record.absoluteDeadline ? "idle" : "absolute";
+      active.reason = `${timeout}-timeout`;
       engine.events.emit("expired", {
         at: new Date(engine.clock()),
         sessionId: id,
         userId: record.userId ?? undefined,
-        timeout: record.idleDeadline < record.absoluteDeadline ? "idle" : "absolute",
+        timeout,
       });
       return active;
     }
     case "ended":
       reject(engine, "ended", candidate.id);
+      active.reason = reasonOf(destination.tombstone);
       // Whoever logged out, or got a new token, has been told by a cookie that this late request must not overwrite. A
       // browser whose session was revoked from elsewhere has not.
       if (
@@ -56,7 +61,7 @@ export async function arrive(
       }
       return active;
     case "none":
-      reject(engine, "unknown", candidate.id);
+      active.reason = reject(engine, "unknown", candidate.id);
       return active;
   }
 }
@@ -79,6 +84,11 @@ function standingOf(
 }
 
 /** Tells that what came with a request is not taken for a session. */
-export function reject(engine: Engine, reason: CookieRejection, sessionId?: string): void {
+export function reject<Reason extends CookieRejection>(
+  engine: Engine,
+  reason: Reason,
+  sessionId?: string,
+): Reason {
   engine.events.emit("rejected-cookie", { at: new Date(engine.clock()), reason, sessionId });
+  return reason;
 }

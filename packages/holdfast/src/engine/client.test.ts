@@ -7,7 +7,7 @@ const CODE_UNIT = fc.oneof(fc.nat(0xff), fc.nat(0xffff)).map((code) => String.fr
 
 function describeAgent(userAgent: string | undefined, rememberIp = false, remoteAddress?: string) {
   const header = (name: string) => (name === "user-agent" ? userAgent : undefined);
-  return describeClient({ header, encrypted: false, remoteAddress }, rememberIp);
+  return describeClient({ method: "GET", target: "/", header, encrypted: false, remoteAddress }, rememberIp);
 }
 
 describe("describeClient", () => {

@@ -1,4 +1,4 @@
-import { StoreCorruptError } from "../errors.js";
+import { StoreCorruptError, UnsupportedError } from "../errors.js";
 import type { Awaitable, ReplaceResult, StoredSession, StoreRecord } from "../stores/contract.js";
 import type { Verification } from "../token/keyring.js";
 import { SEAL_BYTES, type Sealer } from "../token/seal.js";
@@ -131,6 +131,10 @@ export class RequestStore implements EngineStore {
 
   deleteByUser(): string[] {
     return [];
+  }
+
+  scan(): never {
+    throw new UnsupportedError("Nobody can list sessions that live in cookies.");
   }
 
   corrupt(operation: string, fault: string): StoreCorruptError {

@@ -48,7 +48,7 @@ export interface SessionEvents {
   revoked: {
     at: Date;
     sessionId: string | undefined;
-    userId: string;
+    userId: string | undefined;
     by: "revoke" | "revokeAll" | "limit";
   };
   /** A request came for a session past a deadline. */

@@ -5,6 +5,7 @@ import { arrive, type Candidate, reject } from "./arrive.js";
 import { RequestStore } from "./cookie-held.js";
 import type { Engine } from "./engine.js";
 import { contentsOf, follow, isExpired } from "./follow.js";
+import type { SessionReason } from "./reason.js";
 import type { SessionRequest } from "./request.js";
 import { takeOverOld } from "./takeover.js";
 import { MAX_VALUES, type Transport } from "./transport.js";
@@ -16,26 +17,26 @@ import { MAX_VALUES, type Transport } from "./transport.js";
 export function openSession(engine: Engine, request: SessionRequest): Awaitable<ActiveSession> {
   const transport = engine.transportFor(request);
   if (engine.cookieHeld === undefined) {
-    const candidates = verifiedCandidates(engine, transport.values(request), engine.keyring.verify);
-    const opened = openCandidates(engine, request, transport, candidates);
+    const found = verifiedCandidates(engine, transport.values(request), engine.keyring.verify);
+    const opened = openCandidates(engine, request, transport, found);
     if (engine.migration === undefined) return opened;
     return opened instanceof Promise ? opened.then(takeOverOld) : takeOverOld(opened);
   }
   const store = new RequestStore(engine.cookieHeld);
   const take = (value: string) => store.take(value, transport);
-  const candidates = verifiedCandidates(engine, transport.values(request), take);
-  return openCandidates({ ...engine, store }, request, transport, candidates);
+  const found = verifiedCandidates(engine, transport.values(request), take);
+  return openCandidates({ ...engine, store }, request, transport, found);
 }
 
 function openCandidates(
   engine: Engine,
   request: SessionRequest,
   transport: Transport,
-  candidates: readonly Candidate[],
+  found: readonly Candidate[] | SessionReason,
 ): Awaitable<ActiveSession> {
-  const [candidate] = candidates;
-  if (candidate === undefined) return new ActiveSession(engine, request, transport, "none");
-  if (candidates.length > 1) return openAmbiguous(engine, request, transport, candidates);
+  if (typeof found === "string") return withoutSession(engine, request, transport, found);
+  if (found.length > 1) return openAmbiguous(engine, request, transport, found);
+  const candidate = found[0]!;
 
   const loaded = engine.store.load(candidate.id);
   const open = (record: StoreRecord | undefined) =>
@@ -43,25 +44,25 @@ function openCandidates(
   return loaded instanceof Promise ? loaded.then(open) : open(loaded);
 }
 
+/** What verifies of the values that came, or, where nothing does, why. */
 function verifiedCandidates(
   engine: Engine,
   values: readonly string[],
   verify: (value: string) => Verification,
-): Candidate[] {
-  if (values.length > MAX_VALUES) {
-    reject(engine, "too-many");
-    return [];
-  }
+): readonly Candidate[] | SessionReason {
+  if (values.length === 0) return "none-sent";
+  if (values.length > MAX_VALUES) return reject(engine, "too-many");
+  let refused: SessionReason | undefined;
   const candidates: Candidate[] = [];
   for (const value of values) {
     const verification = verify(value);
     if ("refused" in verification) {
-      reject(engine, verification.refused);
+      refused = reject(engine, verification.refused);
     } else if (!candidates.some(({ token }) => token === verification.token)) {
       candidates.push(verification);
     }
   }
-  return candidates;
+  return candidates.length === 0 && refused !== undefined ? refused : candidates;
 }
 
 function openCandidate(
@@ -77,6 +78,7 @@ function openCandidate(
     const contents = contentsOf(engine, record);
     if ("meta" in contents) {
       active.standing = candidate.signedByOlderKey ? "signed-by-older-key" : "current";
+      active.reason = "living";
       active.adopt(candidate.id, candidate.token, { record, ...contents });
       active.received = record;
       return active;
@@ -93,12 +95,25 @@ async function openAmbiguous(
   candidates: readonly Candidate[],
 ): Promise<ActiveSession> {
   const opened: ActiveSession[] = [];
+  let reason: SessionReason = "ambiguous";
   for (const candidate of candidates) {
     const record = await engine.store.load(candidate.id);
     const active = await openCandidate(engine, request, transport, candidate, record);
     if (active.record !== undefined) opened.push(active);
+    else reason = active.reason;
   }
   if (opened.length === 1) return opened[0]!;
-  if (opened.length > 1) reject(engine, "ambiguous");
-  return new ActiveSession(engine, request, transport, "none");
+  if (opened.length > 1) reason = reject(engine, "ambiguous");
+  return withoutSession(engine, request, transport, reason);
+}
+
+function withoutSession(
+  engine: Engine,
+  request: SessionRequest,
+  transport: Transport,
+  reason: SessionReason,
+): ActiveSession {
+  const active = new ActiveSession(engine, request, transport, "none");
+  active.reason = reason;
+  return active;
 }

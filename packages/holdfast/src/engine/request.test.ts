@@ -23,6 +23,8 @@ interface Given {
 function request({ headers = {}, encrypted = false, ...given }: Given = {}): SessionRequest {
   const remoteAddress = "remoteAddress" in given ? given.remoteAddress : "127.0.0.1";
   return {
+    method: "GET",
+    target: "/",
     header: (name) => (Object.hasOwn(headers, name) ? headers[name] : undefined),
     encrypted,
     remoteAddress,

@@ -5,6 +5,10 @@ import type { CookiePolicy, SessionCookie } from "../token/cookie.js";
 
 /** What the engine asks of a request. An adapter hands one over for each request; reading is lazy. */
 export interface SessionRequest {
+  /** As in "GET", in upper case. */
+  readonly method: string;
+  /** The path and the query, as they were sent. */
+  readonly target: string;
   /** The value of a header by its lower-case name; several lines of one name joined as Node does. */
   header(name: string): string | undefined;
   /** Whether the framework or the socket says that the browser's connection is HTTPS. */

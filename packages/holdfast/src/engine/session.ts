@@ -6,6 +6,7 @@ import { jsonCodec } from "./codec.js";
 import { touch } from "./commit.js";
 import type { OnEndOptions, SessionEndListener } from "./endings.js";
 import { find } from "./follow.js";
+import type { SessionReason } from "./reason.js";
 import type { Identity } from "./record.js";
 import { end, login, rotate } from "./rotation.js";
 import { enforceLimit, lastSeen } from "./user-sessions.js";
@@ -76,6 +77,14 @@ export class Session<Data extends object = DefaultData> {
   /** True while nothing of this session is stored. */
   get isNew(): boolean {
     return this.#active.record === undefined;
+  }
+
+  /**
+   * Why this request has its session, or hasn't got the one that its cookie names: to tell a user why they were signed out,
+   * and to find faults. It says how the request came and doesn't change with what its handler does.
+   */
+  get reason(): SessionReason {
+    return this.#active.reason;
   }
 
   /** Whose session it is, once `login` has bound a user. */

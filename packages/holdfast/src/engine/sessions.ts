@@ -1,5 +1,6 @@
 import type { Awaitable } from "../stores/contract.js";
 import { warn } from "../warn.js";
+import { AllSessions } from "./all-sessions.js";
 import type { Engine } from "./engine.js";
 import type { SessionEventListener, SessionEventName } from "./events.js";
 import { Exchange } from "./exchange.js";
@@ -92,6 +93,11 @@ export class Sessions<Data extends object = DefaultData> extends BaseSessions<Da
   /** One user's sessions on all devices: list, revoke. */
   ofUser(userId: string): UserSessions {
     return new UserSessions(engineOf(this), userId);
+  }
+
+  /** All sessions, for administration: list, find, revoke. */
+  ofEveryone(): AllSessions {
+    return new AllSessions(engineOf(this));
   }
 }
 

@@ -1,7 +1,8 @@
-import { StoreCorruptError, StoreError, StoreTimeoutError } from "../errors.js";
+import { StoreCorruptError, StoreError, StoreTimeoutError, UnsupportedError } from "../errors.js";
 import type {
   Awaitable,
   ReplaceResult,
+  ScanPage,
   Store,
   StoreCall,
   StoredSession,
@@ -20,6 +21,8 @@ export interface EngineStore {
   sweep(): Awaitable<number>;
   listByUser(userId: string): Awaitable<readonly StoredSession[]>;
   deleteByUser(userId: string, except: string | undefined): Awaitable<readonly string[]>;
+  /** Every record, page by page. @throws UnsupportedError where the store can't list them. */
+  scan(cursor: string | undefined, limit: number): Awaitable<ScanPage>;
   close(): Awaitable<void>;
   /** The error for a record that can't be read. */
   corrupt(operation: string, fault: string): StoreCorruptError;
@@ -83,6 +86,13 @@ export class StoreClient implements EngineStore {
 
   deleteByUser(userId: string, except: string | undefined): Awaitable<readonly string[]> {
     return this.#run("deleteByUser", (call) => this.#store.deleteByUser(userId, except, call), idsFault);
+  }
+
+  scan(cursor: string | undefined, limit: number): Awaitable<ScanPage> {
+    const store = this.#store;
+    if (store.scan === undefined)
+      throw new UnsupportedError(`The store "${store.name}" can't list all sessions.`);
+    return this.#run("scan", (call) => store.scan!(cursor, limit, call), pageFault);
   }
 
   close(): Awaitable<void> {
@@ -229,6 +239,11 @@ function countFault(answer: unknown): string | undefined {
 function idsFault(answer: unknown): string | undefined {
   const areIds = Array.isArray(answer) && answer.every((id) => typeof id === "string");
   return areIds ? undefined : "the answer is not a list of ids";
+}
+
+function pageFault({ sessions, next }: ScanPage): string | undefined {
+  if (next !== undefined && typeof next !== "string") return "the next cursor is not text";
+  return listFault(sessions);
 }
 
 function listFault(answer: readonly StoredSession[]): string | undefined {

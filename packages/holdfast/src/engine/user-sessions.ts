@@ -124,7 +124,12 @@ async function livingSessions(
   return living.sort((a, b) => lastSeen(engine, b.record, b.meta) - lastSeen(engine, a.record, a.meta));
 }
 
-function summarise(engine: Engine, id: string, record: StoreRecord, meta: SessionMeta): SessionSummary {
+export function summarise(
+  engine: Engine,
+  id: string,
+  record: StoreRecord,
+  meta: SessionMeta,
+): SessionSummary {
   return {
     id,
     createdAt: new Date(meta.createdAt),
@@ -141,10 +146,10 @@ export function lastSeen(engine: Engine, record: StoreRecord, meta: SessionMeta)
   return Math.min(Math.max(meta.seenAt, record.idleDeadline - engine.idleTimeout), engine.clock());
 }
 
-function emitRevoked(
+export function emitRevoked(
   engine: Engine,
   sessionId: string,
-  userId: string,
+  userId: string | undefined,
   by: "revoke" | "revokeAll" | "limit",
 ): void {
   engine.events.emit("revoked", { at: new Date(engine.clock()), sessionId, userId, by });

@@ -47,6 +47,13 @@ export interface StoredSession {
   readonly record: StoreRecord;
 }
 
+/** One page of `scan`. */
+export interface ScanPage {
+  readonly sessions: readonly StoredSession[];
+  /** Where to go on; undefined at the end. */
+  readonly next: string | undefined;
+}
+
 export interface Store {
   /** A short name for messages, as in "sqlite". */
   readonly name: string;
@@ -82,6 +89,15 @@ export interface Store {
 
   /** Removes every record of one user that exists now, but for the id `except`. The ids removed. */
   deleteByUser(userId: string, except: string | undefined, call: StoreCall): Awaitable<readonly string[]>;
+
+  /**
+   * Optional: every record, page by page, in any order, for administration. About `limit` a page; a page may be empty with
+   * more to come. A record that is there from the first page to the last comes at least once, and may come twice; one that
+   * comes or goes meanwhile may come or not. Records past their deadlines, tombstones and notes of the library's own may be
+   * among them.
+   * @param cursor the `next` of the page before; undefined for the first.
+   */
+  scan?(cursor: string | undefined, limit: number, call: StoreCall): Awaitable<ScanPage>;
 
   /** Ends timers and closes the connections that the store opened itself. */
   close(): Awaitable<void>;

@@ -106,6 +106,16 @@ export function memoryStore(options: MemoryStoreOptions = {}): Store {
       return ids;
     },
 
+    scan(cursor, limit) {
+      // Reading moves a record to the end of the map, so the order of use is no order to go on in.
+      const ids = [...records.keys()].filter((id) => cursor === undefined || id > cursor).sort();
+      const page = ids.slice(0, limit);
+      return {
+        sessions: page.map((id) => ({ id, record: records.get(id)! })),
+        next: ids.length > limit ? page.at(-1) : undefined,
+      };
+    },
+
     close() {
       records.clear();
       idsByUser.clear();

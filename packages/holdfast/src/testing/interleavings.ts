@@ -178,6 +178,8 @@ function flush(model: Model, party: Party): void {
 async function open(sessions: Sessions<Data>, cookie: string | undefined): Promise<Exchange<Data>> {
   const headers: Record<string, string | undefined> = { host: "shop.example", cookie };
   const request: SessionRequest = {
+    method: "GET",
+    target: "/",
     header: (name) => headers[name],
     encrypted: true,
     remoteAddress: "192.0.2.1",

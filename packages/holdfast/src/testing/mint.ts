@@ -45,10 +45,12 @@ export async function mintSession<Data extends object = DefaultData>(
   sessions: SessionSource<Data>,
   { url = "http://localhost", userId, data, headers = {} }: MintOptions<Data> = {},
 ): Promise<MintedSession> {
-  const { host, hostname, protocol } = addressOf(url);
+  const { host, hostname, protocol, pathname, search } = addressOf(url);
   const all: Record<string, string> = { host };
   for (const [name, value] of Object.entries(headers)) all[name.toLowerCase()] = value;
   const exchange = await sessions.open({
+    method: "GET",
+    target: pathname + search,
     header: (name) => all[name],
     encrypted: protocol === "https:",
     remoteAddress: "127.0.0.1",

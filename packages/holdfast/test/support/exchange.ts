@@ -8,7 +8,7 @@ export function requestWith(
   encrypted = true,
 ): SessionRequest {
   const all: Record<string, string | undefined> = { host: "shop.example", cookie, ...headers };
-  return { header: (name) => all[name], encrypted, remoteAddress: "192.0.2.1" };
+  return { method: "GET", target: "/", header: (name) => all[name], encrypted, remoteAddress: "192.0.2.1" };
 }
 
 /** Ends an exchange; the lines that its response would carry, by lower-case name. */

@@ -9,6 +9,8 @@ const sessions = createSessions({
   sweepInterval: false,
 });
 const request = {
+  method: "GET",
+  target: "/",
   header: (name) => ({ cookie: COOKIE, host: "shop.example" })[name],
   encrypted: true,
   remoteAddress: "192.0.2.1",

@@ -12,6 +12,8 @@ const sessions = createSessions({
   sweepInterval: false,
 });
 const exchange = await sessions.open({
+  method: "GET",
+  target: "/",
   header: (name) => ({ cookie: COOKIE, host: "shop.example" })[name],
   encrypted: true,
   remoteAddress: "192.0.2.1",

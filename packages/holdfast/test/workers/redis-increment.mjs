@@ -8,6 +8,8 @@ const client = DRIVER === "ioredis" ? new Redis(url) : undefined;
 const store = redisStore(client === undefined ? { url } : { client });
 const sessions = createSessions({ secrets: [SECRET], store, sweepInterval: false });
 const request = {
+  method: "GET",
+  target: "/",
   header: (name) => ({ cookie: COOKIE, host: "shop.example" })[name],
   encrypted: true,
   remoteAddress: "192.0.2.1",

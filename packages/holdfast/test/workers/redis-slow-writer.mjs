@@ -9,6 +9,8 @@ import { redisStore } from "holdfast/stores/redis";
 const { REDIS_URL: url, SECRET, COOKIE } = process.env;
 const sessions = createSessions({ secrets: [SECRET], store: redisStore({ url }), sweepInterval: false });
 const exchange = await sessions.open({
+  method: "GET",
+  target: "/",
   header: (name) => ({ cookie: COOKIE, host: "shop.example" })[name],
   encrypted: true,
   remoteAddress: "192.0.2.1",

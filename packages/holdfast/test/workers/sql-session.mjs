@@ -16,6 +16,8 @@ const steps = {
   async open(cookie) {
     const headers = { cookie, host: "shop.example" };
     exchange = await sessions.open({
+      method: "GET",
+      target: "/",
       header: (name) => headers[name],
       encrypted: true,
       remoteAddress: "192.0.2.1",

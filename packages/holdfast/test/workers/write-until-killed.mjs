@@ -6,7 +6,12 @@ const { PATH_TO_STORE: path, SECRET } = process.env;
 const sessions = createSessions({ secrets: [SECRET], store: sqliteStore({ path }), sweepInterval: false });
 for (let n = 0; ; n++) {
   let line;
-  const request = { header: (name) => (name === "host" ? "shop.example" : undefined), encrypted: true };
+  const request = {
+    method: "GET",
+    target: "/",
+    header: (name) => (name === "host" ? "shop.example" : undefined),
+    encrypted: true,
+  };
   const exchange = await sessions.open(request);
   exchange.session.data.n = n;
   await exchange.commit();

@@ -189,6 +189,8 @@ describe("cookies that are not the old library's", () => {
       ][random(4)]!;
       const headers: Record<string, string> = { cookie, host: "localhost" };
       const exchange = await shop.sessions.open({
+        method: "GET",
+        target: "/",
         header: (name) => headers[name],
         encrypted: false,
         remoteAddress: "127.0.0.1",

@@ -1,0 +1,96 @@
+import type { StoreRecord } from "../stores/contract.js";
+import { isSessionId } from "../token/token.js";
+import type { Engine } from "./engine.js";
+import { contentsOf, find, isExpired } from "./follow.js";
+import type { SessionMeta } from "./record.js";
+import { endStored } from "./rotation.js";
+import { emitRevoked, type SessionSummary, summarise } from "./user-sessions.js";
+
+/** A session of anybody's, as administrators see it. */
+export interface StoredSessionSummary extends SessionSummary {
+  /** Undefined where nobody has logged in. */
+  readonly userId: string | undefined;
+}
+
+/** Records that one page of a store is asked for: few enough that no request has to wait long behind it. */
+const PAGE = 200;
+
+/**
+ * All sessions, of all users and of nobody: `sessions.ofEveryone()`, for administration. Listing reads the whole store page by
+ * page, so it costs what is stored.
+ */
+export class AllSessions {
+  readonly #engine: Engine;
+
+  /** @internal */
+  constructor(engine: Engine) {
+    this.#engine = engine;
+  }
+
+  /**
+   * The living sessions, in no order. What begins or ends meanwhile may be among them or not, and Redis may give one twice.
+   * @throws UnsupportedError where the store can't list them.
+   */
+  async *list(): AsyncGenerator<StoredSessionSummary, void> {
+    for await (const { id, record, meta } of livingSessions(this.#engine))
+      yield this.#summary(id, record, meta);
+  }
+
+  /** One living session, under the id that it has now; undefined where there is none. */
+  async find(sessionId: string): Promise<StoredSessionSummary | undefined> {
+    if (!isSessionId(sessionId)) return undefined;
+    const destination = await find(this.#engine, sessionId);
+    if (destination.kind !== "live") return undefined;
+    const { record, meta } = destination.stored;
+    return this.#summary(destination.id, record, meta);
+  }
+
+  /** Ends one session, whosever it is, at once and everywhere. False where it is not a living session. */
+  async revoke(sessionId: string): Promise<boolean> {
+    const engine = this.#engine;
+    if (!isSessionId(sessionId)) return false;
+    const destination = await find(engine, sessionId);
+    if (destination.kind !== "live") return false;
+    const { record } = destination.stored;
+    const id = await endStored(engine, destination.id, record, { ended: "revoked" });
+    emitRevoked(engine, id, record.userId ?? undefined, "revoke");
+    return true;
+  }
+
+  /** Ends every session that exists now, of all users and of nobody (OWASP ASVS 5.0, 7.4.5). The number ended. */
+  async revokeAll(): Promise<number> {
+    const engine = this.#engine;
+    const start = engine.clock();
+    // One that takes a new token meanwhile may be passed over under both ids, so this looks until there are none.
+    for (let total = 0; ; ) {
+      let ended = 0;
+      for await (const { id, record, meta } of livingSessions(engine)) {
+        if (meta.createdAt > start) continue;
+        const endedId = await endStored(engine, id, record, { ended: "revoked" });
+        emitRevoked(engine, endedId, record.userId ?? undefined, "revokeAll");
+        ended++;
+      }
+      if (ended === 0) return total;
+      total += ended;
+    }
+  }
+
+  #summary(id: string, record: StoreRecord, meta: SessionMeta): StoredSessionSummary {
+    return { ...summarise(this.#engine, id, record, meta), userId: record.userId ?? undefined };
+  }
+}
+
+async function* livingSessions(
+  engine: Engine,
+): AsyncGenerator<{ id: string; record: StoreRecord; meta: SessionMeta }, void> {
+  let cursor: string | undefined;
+  do {
+    const page = await engine.store.scan(cursor, PAGE);
+    for (const { id, record } of page.sessions) {
+      if (isExpired(record, engine.clock())) continue;
+      const contents = contentsOf(engine, record);
+      if ("meta" in contents) yield { id, record, meta: contents.meta };
+    }
+    cursor = page.next;
+  } while (cursor !== undefined);
+}

@@ -1,0 +1,26 @@
+import type { CookieRejection } from "./events.js";
+import type { Tombstone } from "./record.js";
+
+/** Why a request has a session, or hasn't got the one that its cookie names: for telling the user, and for finding faults. */
+export type SessionReason =
+  /** It came with the token of a living session. */
+  | "living"
+  /** No session cookie, or token, came. */
+  | "none-sent"
+  /** What came leads to no session; see `CookieRejection`. */
+  | Exclude<CookieRejection, "ended">
+  /** Its user logged out, or the application destroyed it. */
+  | "logout"
+  /** A login or a change of privileges has given it another token. */
+  | "rotated"
+  /** It was ended from outside. */
+  | "revoked"
+  /** Nothing was done for longer than `idleTimeout`. */
+  | "idle-timeout"
+  /** It had reached its `absoluteTimeout`. */
+  | "absolute-timeout";
+
+/** What a tombstone tells who comes with its token. */
+export function reasonOf({ ended }: Tombstone): SessionReason {
+  return ended === "destroyed" ? "logout" : ended;
+}
