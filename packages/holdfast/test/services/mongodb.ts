@@ -45,7 +45,6 @@ export interface MongodbControl {
 
 const run = promisify(execFile);
 const CACHE = join(homedir(), ".cache", "holdfast");
-const FERRETDB = "v1.24.1";
 const JAVA_SERVER = "1.47.0";
 
 interface Candidate {
@@ -68,7 +67,7 @@ export async function provideMongodb(): Promise<MongodbService | undefined> {
     return service;
   }
   const reasons: string[] = [];
-  for (const candidate of [MONGOD, FERRET, JAVA]) {
+  for (const candidate of [MONGOD, JAVA]) {
     try {
       const service = await startCandidate(candidate, database);
       const note = reasons.length === 0 ? "" : ` (${reasons.join("; ")})`;
@@ -108,31 +107,6 @@ const MONGOD: Candidate = {
     });
     const { isWritablePrimary } = await db.command({ hello: 1 });
     if (!isWritablePrimary) throw new Error("it is not primary yet");
-  },
-};
-
-const FERRET: Candidate = {
-  name: `FerretDB ${FERRETDB}`,
-  signal: "SIGTERM",
-  async command(port, folder) {
-    const home = join(CACHE, `ferretdb-${FERRETDB}`);
-    const program = join(home, "ferretdb");
-    await exclusively("ferretdb", async () => {
-      if (existsSync(program)) return;
-      const go = findProgram("go", ["/usr/local/go/bin"]);
-      if (go === undefined) throw new Error("there is no Go to build it with");
-      const module = `github.com/FerretDB/FerretDB/cmd/ferretdb@${FERRETDB}`;
-      const env = { ...process.env, GOBIN: home, CGO_ENABLED: "0" };
-      await run(go, ["install", module], { env, timeout: 15 * 60_000 }).catch(({ stderr, message }) => {
-        const answer = /server response: (.+)/.exec(stderr)?.[1] ?? String(stderr || message).split("\n")[0];
-        throw new Error(`go install failed: ${answer}`);
-      });
-    });
-    const storage = ["--handler=sqlite", `--sqlite-url=file:${folder}/`, `--state-dir=${folder}`];
-    return [
-      program,
-      [...storage, `--listen-addr=127.0.0.1:${port}`, "--telemetry=disable", "--debug-addr=-"],
-    ];
   },
 };
 
