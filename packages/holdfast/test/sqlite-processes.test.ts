@@ -162,6 +162,48 @@ describe("sqliteStore", () => {
     );
   });
 
+  it("lists a hundred thousand sessions page by page, each page by the primary key and while another process writes", async () => {
+    const path = temporaryFile("sessions.db");
+    const store = sqliteStore({ path });
+    const database = new Database(path);
+    database.exec(`INSERT INTO holdfast_sessions
+      WITH RECURSIVE n(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n LIMIT 100000)
+      SELECT hex(randomblob(20)), 1, 'payload', 9e12, 9e12, NULL FROM n`);
+    const writer = start("write-until-killed", { PATH_TO_STORE: path });
+    const call = { now: Date.now(), signal: new AbortController().signal };
+    const seen = new Set<string>();
+    let written = 0;
+    writer.stdout!.on("data", () => written++);
+    for (let cursor: string | undefined, first = true; first || cursor !== undefined; first = false) {
+      const page = await store.scan!(cursor, 200, call);
+      expect(page.sessions.length).toBeLessThanOrEqual(200);
+      for (const { id } of page.sessions) seen.add(id);
+      cursor = page.next;
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    writer.kill("SIGKILL");
+    await writer.output;
+    const before = new Set(
+      database
+        .prepare("SELECT id FROM holdfast_sessions WHERE payload = 'payload'")
+        .all()
+        .map(({ id }: any) => id),
+    );
+    expect(before.size).toBe(100_000);
+    expect([...before].filter((id: any) => !seen.has(id))).toEqual([]);
+    const plan = database
+      .prepare("EXPLAIN QUERY PLAN SELECT * FROM holdfast_sessions WHERE id > 'N' ORDER BY id LIMIT 200")
+      .all();
+    expect(JSON.stringify(plan)).toMatch(
+      /SEARCH holdfast_sessions USING INDEX sqlite_autoindex_holdfast_sessions_1 \(id>\?\)/,
+    );
+    expect(JSON.stringify(plan)).not.toContain("TEMP B-TREE");
+    expect(await store.load([...before][0] as string, call)).toBeDefined();
+    expect(written).toBeGreaterThan(0);
+    database.close();
+    await store.close();
+  });
+
   it("uses its indexes for a user's list and for the sweep", () => {
     const database = new Database(temporaryFile("app.db"));
     sqliteStore({ database });

@@ -1,7 +1,7 @@
 import { createRequire } from "node:module";
 import { ConfigurationError, InvalidArgumentError } from "../errors.js";
 import { warn } from "../warn.js";
-import type { Store, StoreCall, StoreRecord } from "./contract.js";
+import type { Store, StoreCall, StoredSession, StoreRecord } from "./contract.js";
 
 /** What the store needs of a collection; the driver's `Collection` has it. */
 export interface MongoCollection {
@@ -200,7 +200,7 @@ export function mongodbStore(options: MongodbStoreOptions): MongodbStore {
     async listByUser(userId, call) {
       const collection = await sessions(call);
       const found = collection.find({ userId: text(userId) }, { ...committed, signal: call.signal });
-      return (await found.toArray()).map((document) => ({ id: document._id, record: toRecord(document)! }));
+      return (await found.toArray()).map(toSession);
     },
 
     async deleteByUser(userId, except, call) {
@@ -223,6 +223,16 @@ export function mongodbStore(options: MongodbStoreOptions): MongodbStore {
         );
       }
       return removed;
+    },
+
+    async scan(cursor, limit, call) {
+      const collection = await sessions(call);
+      const { signal } = call;
+      const options = { ...committed, sort: { _id: 1 }, limit: number(limit), signal };
+      const found = (await collection.find({ _id: { $gt: text(cursor ?? "") } }, options).toArray()).map(
+        toSession,
+      );
+      return { sessions: found, next: found.length < limit ? undefined : found.at(-1)!.id };
     },
 
     async createIndexes() {
@@ -283,6 +293,10 @@ function toRecord(document: any): StoreRecord | undefined {
     absoluteDeadline: Number(document.absoluteDeadline),
     userId: document.userId ?? null,
   };
+}
+
+function toSession(document: any): StoredSession {
+  return { id: document._id, record: toRecord(document)! };
 }
 
 /*

@@ -72,6 +72,9 @@ export function mysqlStore(options: MysqlStoreOptions): MysqlStore {
   const touch = `UPDATE ${name} SET idle_deadline = ? WHERE id = ? AND idle_deadline < ? AND absolute_deadline >= ?`;
   const remove = `DELETE FROM ${name} WHERE id = ?`;
   const list = `SELECT id, ${columns} FROM ${name} WHERE user_id = ?`;
+  // Some servers take no number for a LIMIT that is a parameter.
+  const page = (limit: number) =>
+    `SELECT id, ${columns} FROM ${name} WHERE id > ? ORDER BY id LIMIT ${limit}`;
   const idsOfUser = `SELECT id FROM ${name} WHERE user_id = ?`;
   // By this index only: a scan of the table would lock the living too.
   const expired = `SELECT id FROM ${name} FORCE INDEX (by_deadline) WHERE idle_deadline <= ?
@@ -233,6 +236,11 @@ export function mysqlStore(options: MysqlStoreOptions): MysqlStore {
         if (removed) return ids.map((id) => id.toString());
         call.signal.throwIfAborted();
       }
+    },
+
+    async scan(cursor, limit, call) {
+      const sessions = (await read(call, page(Math.trunc(limit)), [bytes(cursor ?? "")])).map(toSession);
+      return { sessions, next: sessions.length < limit ? undefined : sessions.at(-1)!.id };
     },
 
     async close() {

@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { createRequire } from "node:module";
 import { setTimeout as delay } from "node:timers/promises";
 import { ConfigurationError } from "../errors.js";
-import type { Store, StoreCall, StoreRecord } from "./contract.js";
+import type { Store, StoreCall, StoredSession, StoreRecord } from "./contract.js";
 
 /** What the store needs of `pg`: a Pool has it, and so has a connected Client. */
 export interface PostgresDatabase {
@@ -95,6 +95,7 @@ export function postgresStore(options: PostgresStoreOptions): PostgresStore {
      ))`,
   );
   const list = statement(`SELECT id, ${columns} FROM ${name} WHERE user_id = $1`);
+  const page = statement(`SELECT id, ${columns} FROM ${name} WHERE id > $1 ORDER BY id LIMIT $2`);
   const removeByUser = statement(
     `WITH removed AS (
        DELETE FROM ${name} WHERE user_id = $1 AND id IS DISTINCT FROM $2::text RETURNING id
@@ -205,7 +206,7 @@ export function postgresStore(options: PostgresStoreOptions): PostgresStore {
 
     async listByUser(userId, call) {
       const { rows } = await run(call, list, [userId]);
-      return rows.map((row) => ({ id: row.id, record: toRecord(row)! }));
+      return rows.map(toSession);
     },
 
     async deleteByUser(userId, except, call) {
@@ -218,6 +219,11 @@ export function postgresStore(options: PostgresStoreOptions): PostgresStore {
         if (rows.every(({ removed }) => removed)) return ids;
         call.signal.throwIfAborted();
       }
+    },
+
+    async scan(cursor, limit, call) {
+      const sessions = (await run(call, page, [cursor ?? "", limit])).rows.map(toSession);
+      return { sessions, next: sessions.length < limit ? undefined : sessions.at(-1)!.id };
     },
 
     async close() {
@@ -242,6 +248,10 @@ function toRecord(row: any): StoreRecord | undefined {
     absoluteDeadline: Number(row.absolute_deadline),
     userId: row.user_id,
   };
+}
+
+function toSession(row: any): StoredSession {
+  return { id: row.id, record: toRecord(row)! };
 }
 
 /** A prepared statement's name belongs to its text, as several stores may share a pool. */

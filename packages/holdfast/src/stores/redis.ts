@@ -1,6 +1,6 @@
 import { createHash, randomBytes } from "node:crypto";
 import { createRequire } from "node:module";
-import { ConfigurationError } from "../errors.js";
+import { ConfigurationError, InvalidArgumentError } from "../errors.js";
 import { warn } from "../warn.js";
 import type { ReplaceResult, Store, StoreCall, StoredSession, StoreRecord } from "./contract.js";
 
@@ -46,6 +46,8 @@ export function redisStore(options: RedisStoreOptions): Store {
   connection.stores++;
   connection.askForPolicy(`${prefix}policy`);
   const readsByScript = mayReadStale(client);
+  /** What ioredis puts before every key by itself. */
+  const driverPrefix = (client as { options?: { keyPrefix?: string } }).options?.keyPrefix ?? "";
   /** Names each write, so that one which a driver sends again after a lost connection is known for what it is. */
   const writer = randomBytes(6).toString("base64url");
   let writes = 0;
@@ -61,7 +63,7 @@ export function redisStore(options: RedisStoreOptions): Store {
       return await evaluateByHash(client, script, key, args);
     } catch (error) {
       if (!(error as Error)?.message?.startsWith("NOSCRIPT")) throw error;
-      return evaluate(client, script, key, args);
+      return evaluate(client, script, [key], args);
     }
   }
 
@@ -196,6 +198,35 @@ export function redisStore(options: RedisStoreOptions): Store {
       throw new Error("the user's sessions kept changing while they were being deleted");
     },
 
+    async scan(cursor, limit) {
+      const position = cursor === undefined ? START : positionOf(cursor);
+      connection.check();
+      let primaries = await primariesOf(client);
+      if (primaries.size === 0) {
+        // A Cluster client knows them once it has run something.
+        await read("");
+        primaries = await primariesOf(client);
+      }
+      // A primary that is gone leaves its part to another, which begins anew.
+      const left = [...primaries.keys()].filter((address) => !position.done.includes(address));
+      const address = left.includes(position.address) ? position.address : left[0];
+      if (address === undefined) return { sessions: [], next: undefined };
+
+      const matching = `${driverPrefix}${sessionKey("")}`;
+      const run = address === position.address ? position.run : "-";
+      const args = [run, position.at, `${matching.replace(/[*?[\\]/g, "\\$&")}*`, String(Math.max(limit, 1))];
+      const answer = await evaluate(primaries.get(address)!, PAGE, [], args);
+      const [newRun, at, keys] = answer as [unknown, unknown, unknown[]];
+      const ids = keys.map((key) => String(key).slice(matching.length));
+      const records = await Promise.all(ids.map((id) => read(id).catch(nothingWhereForeign)));
+      const sessions = ids.flatMap((id, n) => (records[n] === undefined ? [] : [{ id, record: records[n] }]));
+
+      const ended = String(at) === "0";
+      if (ended && left.length === 1) return { sessions, next: undefined };
+      const done = ended ? [...position.done, address] : position.done;
+      return { sessions, next: [newRun, at, address, ...done].join(" ") };
+    },
+
     async close() {
       if (closed) return;
       closed = true;
@@ -211,6 +242,12 @@ const SETTLED = 600;
 const RENEW_ENTRY = 60_000;
 const MAX_ROUNDS = 20;
 
+class ForeignValueError extends Error {
+  constructor() {
+    super("the value under a session's key is not a record of Holdfast's");
+  }
+}
+
 /** `version idleDeadline absoluteDeadline write userId`, a line feed, and the payload. No user id is empty. */
 function encode(record: StoreRecord, write: string): string {
   const { version, payload, idleDeadline, absoluteDeadline, userId } = record;
@@ -219,7 +256,7 @@ function encode(record: StoreRecord, write: string): string {
 
 function decode(value: string): StoreRecord {
   const head = /^(\d+) (\S+) (\S+) \S+ ([^\n]*)\n/.exec(value);
-  if (head === null) throw new Error("the value under a session's key is not a record of Holdfast's");
+  if (head === null) throw new ForeignValueError();
   return {
     version: Number(head[1]),
     payload: value.slice(head[0].length),
@@ -227,6 +264,27 @@ function decode(value: string): StoreRecord {
     absoluteDeadline: Number(head[3]),
     userId: head[4] === "" ? null : head[4]!,
   };
+}
+
+/** How far `scan` has come: on which primary, in which run of it, at which cursor, and which other primaries are done. */
+interface Position {
+  readonly run: string;
+  readonly at: string;
+  readonly address: string;
+  readonly done: readonly string[];
+}
+
+const START: Position = { run: "-", at: "0", address: "", done: [] };
+
+function positionOf(cursor: string): Position {
+  const [run, at, address, ...done] = cursor.split(" ");
+  if (run && at && address && /^\d{1,20}$/.test(at)) return { run, at, address, done };
+  throw new InvalidArgumentError("The cursor given to scan is not one that this store gave.");
+}
+
+/** What lies under a session's key and is no record is none to tell of. What Redis itself refuses is an error. */
+function nothingWhereForeign(error: unknown): undefined {
+  if (!(error instanceof ForeignValueError)) throw error;
 }
 
 /** From the time that remains by the engine's clock, so Redis's own need not agree with it. */
@@ -310,6 +368,17 @@ for n = 2, #ARGV do
   if entered and tonumber(entered) <= latest then redis.call('ZREM', KEYS[1], ARGV[n]) end
 end`);
 
+/**
+ * ARGV: the run that the cursor is of, cursor, pattern, count. A cursor means something to one run of one server only: after a
+ * restart or a failover the scan begins anew.
+ */
+const PAGE = script(`
+local info = redis.pcall('INFO', 'server')
+local run = type(info) == 'string' and string.match(info, 'run_id:(%w+)') or '-'
+local cursor = run == ARGV[1] and ARGV[2] or '0'
+local page = redis.call('SCAN', cursor, 'MATCH', ARGV[3], 'COUNT', ARGV[4], 'TYPE', 'string')
+return {run, page[1], page[2]}`);
+
 /** In a script, so that a Cluster client routes it like anything else; the key is not read. */
 const MEMORY = script("return redis.call('INFO', 'memory')");
 
@@ -324,9 +393,30 @@ function evaluateByHash(client: Client, { sha }: Script, key: string, args: stri
   return client.evalsha(sha, 1, key, ...args);
 }
 
-function evaluate(client: Client, { text }: Script, key: string, args: string[]): Promise<unknown> {
-  if (isNodeRedis(client)) return client.eval(text, { keys: [key], arguments: args });
-  return client.eval(text, 1, key, ...args);
+function evaluate(client: Client, { text }: Script, keys: string[], args: string[]): Promise<unknown> {
+  if (isNodeRedis(client)) return client.eval(text, { keys, arguments: args });
+  return client.eval(text, keys.length, ...keys, ...args);
+}
+
+/** The primaries that share the keys, by address. Where there is one only, the client itself leads to it. */
+async function primariesOf(client: Client): Promise<Map<string, Client>> {
+  const cluster = client as {
+    masters?: ReadonlyArray<{ address: string }>;
+    nodeClient?(node: object): Promise<Client>;
+    nodes?(role: "master"): ReadonlyArray<Client & { options: { host: string; port: number } }>;
+  };
+  if (cluster.masters !== undefined) {
+    const nodes = cluster.masters.map(
+      async (node) => [node.address, await cluster.nodeClient!(node)] as const,
+    );
+    return new Map(await Promise.all(nodes));
+  }
+  if (cluster.nodes !== undefined) {
+    return new Map(
+      cluster.nodes("master").map((node) => [`${node.options.host}:${node.options.port}`, node]),
+    );
+  }
+  return new Map([["-", client]]);
 }
 
 /** Keeping a list tidy is no part of the answer; what fails here is done again by a later call. */
@@ -407,7 +497,7 @@ function watchConnection(client: Client): Connection {
   const askForPolicy = async () => {
     if (policyKey === undefined) return;
     try {
-      const memory = String(await evaluate(client, MEMORY, policyKey, []));
+      const memory = String(await evaluate(client, MEMORY, [policyKey], []));
       if (policyKey === undefined) return;
       policyKey = undefined;
       const policy = /maxmemory_policy:(\S+)/.exec(memory)?.[1] ?? "noeviction";

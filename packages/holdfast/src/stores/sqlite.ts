@@ -2,7 +2,7 @@ import { closeSync, openSync } from "node:fs";
 import { createRequire } from "node:module";
 import { setTimeout as delay } from "node:timers/promises";
 import { ConfigurationError } from "../errors.js";
-import type { Store, StoreCall, StoreRecord } from "./contract.js";
+import type { Store, StoreCall, StoredSession, StoreRecord } from "./contract.js";
 
 /**
  * What the store needs of a SQLite driver; `node:sqlite`'s DatabaseSync, better-sqlite3's and libsql's Database have it.
@@ -73,6 +73,7 @@ export function sqliteStore(options: SqliteStoreOptions): Store {
     `DELETE FROM ${table} WHERE rowid IN (SELECT rowid FROM ${table} WHERE idle_deadline <= ? LIMIT ${SWEEP_BATCH})`,
   );
   const list = database.prepare(`SELECT id, ${columns} FROM ${table} WHERE user_id = ?`);
+  const page = database.prepare(`SELECT id, ${columns} FROM ${table} WHERE id > ? ORDER BY id LIMIT ?`);
   const removeByUser = database.prepare(
     `DELETE FROM ${table} WHERE user_id = ? AND id IS NOT ? RETURNING id`,
   );
@@ -127,11 +128,18 @@ export function sqliteStore(options: SqliteStoreOptions): Store {
     },
 
     listByUser(userId, call) {
-      return work(call, () => list.all(userId).map((row) => ({ id: row.id, record: toRecord(row)! })));
+      return work(call, () => list.all(userId).map(toSession));
     },
 
     deleteByUser(userId, except, call) {
       return work(call, () => removeByUser.all(userId, except ?? null).map((row) => row.id));
+    },
+
+    scan(cursor, limit, call) {
+      return work(call, () => {
+        const sessions = page.all(cursor ?? "", limit).map(toSession);
+        return { sessions, next: sessions.length < limit ? undefined : sessions.at(-1)!.id };
+      });
     },
 
     close() {
@@ -155,6 +163,10 @@ function toRecord(row: any): StoreRecord | undefined {
     absoluteDeadline: row.absolute_deadline,
     userId: row.user_id,
   };
+}
+
+function toSession(row: any): StoredSession {
+  return { id: row.id, record: toRecord(row)! };
 }
 
 /**

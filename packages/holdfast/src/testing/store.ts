@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
-import type { Store, StoreCall, StoreRecord } from "../stores/contract.js";
+import type { Store, StoreCall, StoredSession, StoreRecord } from "../stores/contract.js";
 import { checkInterleavings } from "./interleavings.js";
 
 /** What the suite needs of a test runner; vitest's, Jest's, Mocha's and `node:test`'s functions fit. */
@@ -12,6 +12,8 @@ export interface TestRunner {
 export interface StoreTestOptions {
   /** Whether `sweep` removes expired records. False for a store whose server does it by itself. Default: true. */
   sweeps?: boolean;
+  /** Whether the store has `scan`. Default: true. */
+  scans?: boolean;
   /** How many random interleavings of requests to run. Default: 60. */
   runs?: number;
 }
@@ -35,7 +37,7 @@ export function testStore(
   { describe, it }: TestRunner,
   options: StoreTestOptions = {},
 ): void {
-  const { sweeps = true, runs = 60 } = options;
+  const { sweeps = true, scans = true, runs = 60 } = options;
 
   const test = (title: string, run: (store: Store) => Promise<void>) =>
     it(title, async () => {
@@ -364,6 +366,66 @@ export function testStore(
       assert.deepEqual(await store.listByUser(userId, call()), []);
     });
 
+    if (scans) {
+      test("scan: every record, as it was stored, in pages of about the limit", async (store) => {
+        const stored = new Map<string, StoreRecord>();
+        for (let n = 0; n < 60; n++) {
+          const [id, record] = [
+            newId(),
+            newRecord({ payload: `n${n}`, userId: n % 2 === 0 ? newUser() : null }),
+          ];
+          await store.create(id, record, call());
+          stored.set(id, record);
+        }
+        const seen = new Map<string, StoreRecord>();
+        for await (const page of pagesOf(store)) {
+          // Redis gives a few more than it is asked for.
+          assert.ok(page.length <= 5 * PAGE, `${page.length} records in a page of ${PAGE}`);
+          for (const { id, record } of page) if (stored.has(id)) seen.set(id, { ...record });
+        }
+        assert.deepEqual(seen, new Map([...seen.keys()].map((id) => [id, stored.get(id)!])));
+        assert.equal(seen.size, stored.size);
+      });
+
+      test("scan: what is there from the first page to the last is not missed for what others write", async (store) => {
+        const staying = Array.from({ length: 80 }, newId);
+        for (const id of staying) await store.create(id, newRecord(), call());
+        let leaving: string[] = [];
+        let version = 1;
+        const seen = new Set<string>();
+        for await (const page of pagesOf(store)) {
+          for (const { id } of page) seen.add(id);
+          const coming = Array.from({ length: 4 }, newId);
+          const written = staying.slice(-20);
+          await Promise.all([
+            ...coming.map((id) => store.create(id, newRecord(), call())),
+            ...leaving.map((id) => store.delete(id, call())),
+            ...written.map((id) => store.replace(id, version, newRecord({ version: version + 1 }), call())),
+            store.touch(staying[0]!, Date.now() + 3_000_000, call()),
+            store.load(staying[1]!, call()),
+          ]);
+          version++;
+          leaving = coming;
+        }
+        assert.deepEqual(
+          staying.filter((id) => !seen.has(id)),
+          [],
+        );
+      });
+
+      test("scan: a cursor that the store never gave does no harm", async (store) => {
+        const id = newId();
+        await store.create(id, newRecord(), call());
+        for (const cursor of BAD_CURSORS) {
+          const page = await Promise.resolve()
+            .then(() => store.scan!(cursor, PAGE, call()))
+            .catch((error) => assert.ok(error instanceof Error));
+          for (const entry of page?.sessions ?? []) assert.equal(typeof entry.record.payload, "string");
+        }
+        assert.notEqual(await store.load(id, call()), undefined);
+      });
+    }
+
     test("payloads come back as they were", async (store) => {
       for (const payload of PAYLOADS) {
         const id = newId();
@@ -405,6 +467,33 @@ export function testStore(
       checkInterleavings(store, runs));
   });
 }
+
+/** Records asked for in a page of `scan`. */
+const PAGE = 10;
+
+async function* pagesOf(store: Store): AsyncGenerator<readonly StoredSession[], void> {
+  let cursor: string | undefined;
+  do {
+    const page = await store.scan!(cursor, PAGE, call());
+    yield page.sessions;
+    cursor = page.next;
+  } while (cursor !== undefined);
+}
+
+const BAD_CURSORS = [
+  "",
+  "0",
+  "-1",
+  "99999999999999999999",
+  "x".repeat(100_000),
+  "' OR 1=1; --",
+  '{"$gt":""}',
+  "\0",
+  "\ud800",
+  "\r\nFLUSHALL\r\n",
+  "a 0 b c d",
+  "😀",
+];
 
 const PAYLOADS = [
   "",

@@ -295,6 +295,15 @@ describe.skipIf(service === undefined)(`on ${service?.what}`, () => {
         expect(plan.executionStats.totalDocsExamined).toBe(5);
       }
 
+      const seen = new Set<string>();
+      for (let cursor: string | undefined, first = true; first || cursor !== undefined; first = false) {
+        const page = await store.scan!(cursor, 500, call());
+        expect(page.sessions.length).toBeLessThanOrEqual(500);
+        for (const { id } of page.sessions) seen.add(id);
+        cursor = page.next;
+      }
+      expect(seen.size).toBe(MANY + 1 + living.length);
+
       const alone = await percentile(store, living, () => false);
       let sweeping = true;
       const started = performance.now();

@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
 import mysql from "mysql2/promise";
 import { afterAll, beforeAll, it } from "vitest";
-import { mysqlStore } from "../../src/stores/mysql.js";
+import { type MysqlStore, mysqlStore } from "../../src/stores/mysql.js";
 import { startMysql } from "../services/mysql.js";
 import { call, mysqlBackend } from "../support/sql.js";
 import { testVolume } from "./sql-volume.js";
@@ -16,6 +16,31 @@ if (server === undefined) {
     await pool.end();
     await server.close();
   });
+
+  /** The last statement that the store sends for a call, and how often the engine reads a row for it. */
+  async function measured(use: (store: MysqlStore) => unknown): Promise<{ reads: number; statement: any }> {
+    let statement: any;
+    const watched = {
+      async getConnection() {
+        const connection = await pool.getConnection();
+        return {
+          query: (sql: string) => connection.query(sql),
+          execute(each: any) {
+            statement = each;
+            return connection.execute(each);
+          },
+          release: () => connection.release(),
+          destroy: () => connection.destroy(),
+        };
+      },
+    };
+    const store = mysqlStore({ pool: watched });
+    await store.load("id", call());
+    await pool.query("FLUSH STATUS");
+    await use(store);
+    const [counters] = await pool.query<any[]>("SHOW SESSION STATUS LIKE 'Handler_read%'");
+    return { reads: counters.map((row) => Number(row.Value)).reduce((sum, n) => sum + n, 0), statement };
+  }
 
   testVolume("MySQL", mysqlBackend(server.url), {
     async fill(count, each, deadline, payload) {
@@ -38,27 +63,7 @@ if (server === undefined) {
     },
 
     async cost(userId) {
-      let statement: any;
-      const watched = {
-        async getConnection() {
-          const connection = await pool.getConnection();
-          return {
-            query: (sql: string) => connection.query(sql),
-            execute(each: any) {
-              statement = each;
-              return connection.execute(each);
-            },
-            release: () => connection.release(),
-            destroy: () => connection.destroy(),
-          };
-        },
-      };
-      const store = mysqlStore({ pool: watched });
-      await store.load("id", call());
-      await pool.query("FLUSH STATUS");
-      await store.listByUser(userId, call());
-      const [counters] = await pool.query<any[]>("SHOW SESSION STATUS LIKE 'Handler_read%'");
-      const reads = counters.map((row) => Number(row.Value)).reduce((sum, n) => sum + n, 0);
+      const { reads, statement } = await measured((store) => store.listByUser(userId, call()));
       const [plan] = await pool.query<any[]>(`EXPLAIN ${statement.sql}`, statement.values);
       const { type, key, rows } = plan[0];
       return {
@@ -66,6 +71,10 @@ if (server === undefined) {
         plan: `type ${type}, key ${key}, rows ${rows}; ${reads} reads by the engine`,
         index: key,
       };
+    },
+
+    async pageCost(after, limit) {
+      return (await measured((store) => store.scan!(after, limit, call()))).reads;
     },
   });
 }

@@ -29,6 +29,24 @@ if (server === undefined) {
     return statement!;
   }
 
+  /** The nodes of the plan by which that statement runs. */
+  async function planOf(use: (store: PostgresStore) => unknown): Promise<any[]> {
+    const { text, values } = await statementOf(use);
+    const { rows } = await pool.query(`EXPLAIN (ANALYZE, FORMAT JSON) ${text}`, values);
+    const nodes: any[] = [];
+    const walk = (node: any) => {
+      nodes.push(node);
+      node.Plans?.forEach(walk);
+    };
+    walk(rows[0]["QUERY PLAN"][0].Plan);
+    return nodes;
+  }
+
+  /** The most rows that any of them reads. */
+  function rowsOf(nodes: any[]): number {
+    return Math.max(...nodes.map((node) => node["Actual Rows"] + (node["Rows Removed by Filter"] ?? 0)));
+  }
+
   testVolume("PostgreSQL", postgresBackend(server.url), {
     async fill(count, each, deadline, payload) {
       await pool.query(
@@ -45,20 +63,16 @@ if (server === undefined) {
     },
 
     async cost(userId) {
-      const statement = await statementOf((store) => store.listByUser(userId, call()));
-      const { rows } = await pool.query(`EXPLAIN (ANALYZE, FORMAT JSON) ${statement.text}`, statement.values);
-      const nodes: any[] = [];
-      const walk = (node: any) => {
-        nodes.push(node);
-        node.Plans?.forEach(walk);
-      };
-      walk(rows[0]["QUERY PLAN"][0].Plan);
+      const nodes = await planOf((store) => store.listByUser(userId, call()));
       const index = nodes.find((node) => node["Index Name"])?.["Index Name"];
-      const read = nodes.map((node) => node["Actual Rows"] + (node["Rows Removed by Filter"] ?? 0));
       const plan = nodes.map(
         (node) => `${node["Node Type"]} ${node["Index Name"] ?? ""}, ${node["Actual Rows"]} rows`,
       );
-      return { rows: Math.max(...read), plan: plan.join("; "), index };
+      return { rows: rowsOf(nodes), plan: plan.join("; "), index };
+    },
+
+    async pageCost(after, limit) {
+      return rowsOf(await planOf((store) => store.scan!(after, limit, call())));
     },
   });
 

@@ -167,6 +167,23 @@ describe.skipIf(program === undefined)("many at once on one Redis", () => {
     expect(deleted).toMatchObject({ zrange: 2, del: 4, get: 8, zrem: 4 });
     expect(await store.listByUser("ada", call())).toHaveLength(1);
     expect(await store.listByUser("user-7", call())).toHaveLength(5);
+
+    // All of them, page by page: some commands for each page, and one for each session.
+    const seen = new Set<string>();
+    let pages = 0;
+    const scanning = await commands(async () => {
+      for (let cursor: string | undefined, first = true; first || cursor !== undefined; first = false) {
+        const page = await store.scan!(cursor, 200, call());
+        expect(page.sessions.length).toBeLessThan(400);
+        for (const { id } of page.sessions) seen.add(id);
+        cursor = page.next;
+        pages++;
+      }
+    });
+    expect(seen.size).toBe(100_001);
+    expect(scanning).toMatchObject({ eval: pages, scan: pages });
+    // Some come twice, no more.
+    expect(scanning.get).toBeLessThan(110_000);
     await store.close();
     client.destroy();
   });

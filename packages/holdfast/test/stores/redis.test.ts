@@ -565,6 +565,110 @@ describe.skipIf(program === undefined)("redisStore", () => {
     });
   });
 
+  describe("scan", () => {
+    /** All ids, and the cursors that led there; `between` runs after each page. */
+    const scanned = async (store: Store, limit: number, between: () => unknown = () => {}) => {
+      const [ids, cursors]: [string[], string[]] = [[], []];
+      let cursor: string | undefined;
+      do {
+        const page = await store.scan!(cursor, limit, call());
+        ids.push(...page.sessions.map(({ id }) => id));
+        cursor = page.next;
+        if (cursor !== undefined) cursors.push(cursor);
+        await between();
+      } while (cursor !== undefined);
+      return { ids, cursors };
+    };
+    const names = Array.from({ length: 100 }, (_, n) => `id-${n}`).sort();
+    const filled = async (store: Store) => {
+      for (const id of names) await store.create(id, newRecord({ userId: "ada" }), call());
+      return store;
+    };
+
+    it("keeps to its own keys, whatever the prefix looks like and the driver puts before it", async () => {
+      const keyPrefix = "app*:";
+      const prefixing = new Redis(server.url, { keyPrefix });
+      const prefixes = [
+        ["s*:", "sx:"],
+        ["s?[a-z]:", "sxb:"],
+        ["s\\*:", "s*:"],
+        ["{s}:", "s:"],
+        ["s^$.*:", "s^$.x:"],
+      ] as const;
+      for (const [prefix, alike] of prefixes) {
+        await (await open("nodeRedis", { prefix: alike })).create("no", newRecord(), call());
+        const store = await filled(await open("nodeRedis", { prefix }));
+        expect((await scanned(store, 20)).ids.toSorted()).toEqual(names);
+        const own = redisStore({ client: prefixing, prefix });
+        await own.create("mine", newRecord(), call());
+        expect((await scanned(own, 1000)).ids).toEqual(["mine"]);
+        await own.close();
+      }
+      prefixing.disconnect();
+    });
+
+    it("passes over what is no record, and what goes while a page is read", async () => {
+      const store = await open("nodeRedis", { prefix: "mixed:" });
+      await store.create("a", newRecord(), call());
+      await redis("SET", "mixed:s:foreign", "something else");
+      await redis("LPUSH", "mixed:s:list", "something else");
+      expect((await scanned(store, 10)).ids).toEqual(["a"]);
+    });
+
+    it("begins anew where the server it was on has been replaced, for its cursors mean nothing to another", async () => {
+      const own = await startOwn("--appendonly", "yes", "--appendfsync", "always");
+      const store = await filled(redisStore({ url: own.url }));
+      let restarts = 0;
+      const { ids, cursors } = await scanned(store, 20, async () => {
+        if (restarts++ > 0) return;
+        await own.stop();
+        await own.start();
+        await expect
+          .poll(() =>
+            Promise.resolve()
+              .then(() => store.load("id-1", call()))
+              .catch(() => {}),
+          )
+          .toBeDefined();
+      });
+      expect([...new Set(ids)].sort()).toEqual(names);
+      expect(new Set(cursors.map((cursor) => cursor.split(" ")[0])).size).toBe(2);
+      await store.close();
+      await own.stop();
+    });
+
+    it.each(["nodeRedisCluster", "ioredisCluster"] as const)(
+      "goes through every primary of a Cluster, and through one that took another's place (%s)",
+      async (name) => {
+        const store = await filled(await open(name, { prefix: `scan-${name}:` }));
+        const { ids, cursors } = await scanned(store, 20);
+        expect([...new Set(ids)].sort()).toEqual(names);
+        const addresses = cluster.nodes.map(({ host, port }) => `${host}:${port}`);
+        expect([...new Set(cursors.map((cursor) => cursor.split(" ")[2]!))].sort()).toEqual(
+          addresses.toSorted(),
+        );
+        // As after a failover: the one under way is gone, and of those that are done one has another address now.
+        const [run, at] = cursors[0]!.split(" ");
+        const seen = new Set<string>();
+        let cursor: string | undefined = [run, at, "127.0.0.1:1", "127.0.0.1:2"].join(" ");
+        do {
+          const page = await store.scan!(cursor, 20, call());
+          for (const { id } of page.sessions) seen.add(id);
+          cursor = page.next;
+        } while (cursor !== undefined);
+        expect([...seen].sort()).toEqual(names);
+      },
+    );
+
+    it("refuses a cursor that is none of its own", async () => {
+      const store = await open("nodeRedis");
+      await expect(store.scan!("0", 10, call())).rejects.toMatchObject({
+        code: "ERR_HOLDFAST_INVALID_ARGUMENT",
+      });
+      await expect(store.scan!("- x y", 10, call())).rejects.toThrow("cursor");
+    });
+  });
+
   describe("warnings", () => {
     const warningsOf = async (count: number, open: () => Promise<Store>) => {
       const warnings: Array<{ code: string; message: string }> = [];
@@ -635,6 +739,7 @@ describe.skipIf(program === undefined)("redisStore", () => {
       await own.command("ZADD", "holdfast:u:ada", "1", "stray");
       expect(await store.listByUser("ada", call())).toHaveLength(1);
       await expect.poll(() => own.command("ZCARD", "holdfast:u:ada")).toBe(":1\r\n");
+      expect((await store.scan!(undefined, 10, call())).sessions).toHaveLength(1);
       expect(await store.deleteByUser("ada", undefined, call())).toEqual(["a"]);
       await store.delete("a", call());
       await store.close();

@@ -5,6 +5,7 @@ import { call, newId, recordOf, type SqlBackend } from "../support/sql.js";
 
 const MANY = 100_000;
 const SESSIONS_EACH = 5;
+const PAGE = 200;
 
 export interface Volume {
   /** Fills the table with `count` sessions of `SESSIONS_EACH` a user, "user-0" and so on. */
@@ -13,6 +14,8 @@ export interface Volume {
   size(): Promise<number>;
   /** Rows that the server reads for one `listByUser` of the store, by its own account, and how it finds them. */
   cost(userId: string): Promise<{ rows: number; plan: string; index: string | undefined }>;
+  /** Rows that the server reads for a page of `scan` after this id, by its own account. */
+  pageCost(after: string, limit: number): Promise<number>;
 }
 
 /** What many sessions cost: to list one user's, and to sweep while requests run. */
@@ -41,6 +44,31 @@ export function testVolume(title: string, backend: SqlBackend, volume: Volume): 
       expect(cost.rows).toBeLessThanOrEqual(2 * SESSIONS_EACH);
       expect(await store.deleteByUser("user-77", undefined, call())).toHaveLength(SESSIONS_EACH);
       expect(await store.listByUser("user-78", call())).toHaveLength(SESSIONS_EACH);
+    });
+
+    it("are listed page by page while requests run, and a page costs its records wherever it is", async () => {
+      const shop = await openShop(backend.open());
+      const user = shop.browser();
+      const mine = Array.from({ length: 10 }, newId);
+      for (const id of mine) await store.create(id, recordOf(null), call());
+      const seen = new Set<string>();
+      let served = 0;
+      for (let cursor: string | undefined, first = true; first || cursor !== undefined; first = false) {
+        const [page, answer] = await Promise.all([
+          store.scan!(cursor, PAGE, call()),
+          served < 50 ? user.post("/increment") : undefined,
+        ]);
+        if (answer !== undefined) expect(answer).toMatchObject({ status: 200, body: String(++served) });
+        expect(page.sessions.length).toBeLessThanOrEqual(PAGE);
+        for (const { id } of page.sessions) seen.add(id);
+        cursor = page.next;
+      }
+      expect(seen.size).toBeGreaterThanOrEqual(MANY);
+      expect(mine.filter((id) => !seen.has(id))).toEqual([]);
+      for (const after of ["", "N", "z"]) {
+        expect(await volume.pageCost(after, PAGE)).toBeLessThanOrEqual(PAGE + 2);
+      }
+      await shop.close();
     });
 
     it("are swept while requests run", async () => {
