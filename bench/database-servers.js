@@ -1,0 +1,49 @@
+/** Redis and PostgreSQL for a benchmark, found or provided as for the tests (REDIS_URL and POSTGRES_URL win). */
+import { fileURLToPath } from "node:url";
+import { runnerImport } from "vite";
+
+/** The tests' files are TypeScript, which Node 20 doesn't read by itself. */
+async function loadService(name) {
+  const path = fileURLToPath(new URL(`../packages/holdfast/test/services/${name}.ts`, import.meta.url));
+  return (await runnerImport(path, { configFile: false, logLevel: "error" })).module;
+}
+
+const START = {
+  async redis() {
+    if (process.env.REDIS_URL !== undefined) return { url: process.env.REDIS_URL, async stop() {} };
+    const { redisProgram, startRedis } = await loadService("redis");
+    const program = await redisProgram();
+    if (program === undefined) return undefined;
+    const { url, pid, stop } = await startRedis(program);
+    return { url, pid, stop: () => stop() };
+  },
+  async postgres() {
+    const { startPostgres } = await loadService("postgres");
+    const server = await startPostgres();
+    return server && { url: server.url, stop: () => server.close() };
+  },
+};
+
+/**
+ * Starts what is named, and says by name what can't be had.
+ * @returns {Promise<{ servers: Record<string, { url: string, pid?: number }>, env: Record<string, string>, stop(): Promise<void> }>}
+ */
+export async function startDatabaseServers(names) {
+  const servers = {};
+  for (const name of names) {
+    try {
+      const server = await START[name]();
+      if (server === undefined) console.log(`${name}: SKIPPED, there is no server to be had`);
+      else servers[name] = server;
+    } catch (error) {
+      console.log(`${name}: SKIPPED, ${error.message.split("\n")[0]}`);
+    }
+  }
+  const env = Object.fromEntries(
+    Object.entries(servers).map(([name, { url }]) => [`${name.toUpperCase()}_URL`, url]),
+  );
+  const stop = async () => {
+    for (const server of Object.values(servers)) await server.stop();
+  };
+  return { servers, env, stop };
+}

@@ -1,0 +1,69 @@
+/** The processes of a measurement: the servers, and the one that makes the load. */
+import { fork } from "node:child_process";
+import { fileURLToPath } from "node:url";
+
+const pathOf = (file) => fileURLToPath(new URL(file, import.meta.url));
+
+/** A variant's server, with the addresses of the database servers in its environment. */
+export async function startServer(name, env) {
+  const child = fork(pathOf("servers/start.js"), [name], {
+    env: { ...process.env, NODE_ENV: "production", NODE_NO_WARNINGS: "1", ...env },
+  });
+  const { port } = await nextMessage(child, name);
+  return {
+    name,
+    port,
+    /** Processor time in microseconds, and memory in bytes, used so far. */
+    async usage() {
+      const answer = nextMessage(child, name);
+      child.send("usage");
+      return answer;
+    },
+    stop: () => stop(child),
+  };
+}
+
+/** Commands for `load-generator.js`, each with a promise for its result. */
+export function startLoadGenerator() {
+  const child = fork(pathOf("load-generator.js"));
+  const waiting = new Map();
+  let number = 0;
+  child.on("message", ({ number, result, error }) => {
+    const { resolve, reject } = waiting.get(number);
+    waiting.delete(number);
+    if (error === undefined) resolve(result);
+    else reject(new Error(error));
+  });
+  child.once("exit", (code) => {
+    for (const { reject } of waiting.values()) reject(new Error(`the load generator ended with ${code}`));
+  });
+  const command = (name) => (settings) =>
+    new Promise((resolve, reject) => {
+      waiting.set(++number, { resolve, reject });
+      child.send({ number, command: name, settings });
+    });
+  return {
+    browsers: command("browsers"),
+    once: command("once"),
+    load: command("load"),
+    stop: () => stop(child),
+  };
+}
+
+function nextMessage(child, name) {
+  return new Promise((resolve, reject) => {
+    const ended = (code) => reject(new Error(`the server ${name} ended with ${code}`));
+    child.once("exit", ended);
+    child.once("message", (message) => {
+      child.off("exit", ended);
+      resolve(message);
+    });
+  });
+}
+
+async function stop(child) {
+  if (child.exitCode !== null || child.signalCode !== null) return;
+  const ended = new Promise((resolve) => child.once("exit", resolve));
+  child.kill();
+  await ended;
+}
