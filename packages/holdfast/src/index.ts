@@ -33,4 +33,18 @@ export { type CookieStore, type CookieStoreOptions, cookieStore } from "./stores
 export { memoryStore } from "./stores/memory.js";
 export type { CookieOptions } from "./token/cookie.js";
 export { CookieTooLargeError } from "./token/cookie.js";
+export {
+  type RefreshedSecrets,
+  type SecretsFromOptions,
+  secretsFrom,
+} from "./token/refreshed-secrets.js";
 export type { Secret } from "./token/secret.js";
+export { type SecretsFromFileOptions, secretsFromFile } from "./token/secret-file.js";
+export {
+  type ScheduledSecret,
+  type SecretEntry,
+  type SecretObserver,
+  type SecretSource,
+  scheduledSecrets,
+} from "./token/secret-source.js";
+export { secretsFromEnv } from "./token/secret-text.js";

@@ -4,9 +4,10 @@ import { shown } from "../shown.js";
 import type { Store } from "../stores/contract.js";
 import type { CookieStore } from "../stores/cookie.js";
 import { type CookieOptions, createCookiePolicy, type SessionCookie } from "../token/cookie.js";
-import { createKeyring } from "../token/keyring.js";
+import { createKeyring, type Keyring } from "../token/keyring.js";
 import type { Secret } from "../token/secret.js";
-import { inProduction } from "../warn.js";
+import type { SecretSource } from "../token/secret-source.js";
+import { inProduction, warn } from "../warn.js";
 import { type Codec, isPlainObject, jsonCodec } from "./codec.js";
 import { type CookieHeld, payloadRoom, RequestStore } from "./cookie-held.js";
 import { Endings } from "./endings.js";
@@ -33,9 +34,10 @@ export interface SessionsOptions<Data extends object> {
   /**
    * The signing secrets, 32 bytes or more each: the first signs, all verify. To rotate in one process, put a new one first
    * and drop the old one after `absoluteTimeout`; nobody is logged out. Where several processes are restarted one after
-   * the other, add the new one last at first, so that each knows it before any signs with it.
+   * the other, add the new one last at first, so that each knows it before any signs with it. Or where they come from:
+   * `secretsFromFile`, `secretsFromEnv`, `secretsFrom`, `scheduledSecrets`; then no restart is needed.
    */
-  secrets: readonly Secret[];
+  secrets: readonly Secret[] | SecretSource;
   /** Where sessions are kept: `sqliteStore({ path })`, `memoryStore()`, … */
   store: Store;
   cookie?: CookieOptions;
@@ -154,7 +156,12 @@ export function createSessions<Data extends object = DefaultData>(
   const events = new EventBus();
   const cookies = createCookiePolicy(options.cookie);
   const shared = {
-    keyring: createKeyring(options.secrets ?? [], production),
+    keyring: watchedKeyring("secrets", options.secrets ?? [], {
+      production,
+      clock: now,
+      life: absoluteTimeout,
+      events,
+    }),
     persistent: cookies.persistent,
     codec,
     events,
@@ -215,6 +222,32 @@ export function createSessions<Data extends object = DefaultData>(
     maxSessionsPerUser: wholeNumber("maxSessionsPerUser", maxSessionsPerUser, 1),
   };
   return new Sessions<Data>(engine, sweepInterval);
+}
+
+interface KeyringSettings {
+  readonly production: boolean;
+  readonly clock: () => number;
+  /** How long something lives that is signed or sealed, in milliseconds. */
+  readonly life: number;
+  readonly events: EventBus;
+}
+
+/** A keyring that tells when its secrets change, and when they can't. */
+function watchedKeyring(
+  option: string,
+  secrets: readonly Secret[] | SecretSource,
+  { production, clock, life, events }: KeyringSettings,
+): Keyring {
+  return createKeyring(secrets, production, {
+    option,
+    clock,
+    life,
+    onChange: (count) => events.emit("secrets-changed", { at: new Date(clock()), option, count }),
+    onRefusal(reason) {
+      warn("HOLDFAST_SECRETS", `${reason}. The secrets of before stay in force.`);
+      events.emit("secrets-refused", { at: new Date(clock()), option, reason });
+    },
+  });
 }
 
 function isCookieStore(store: Store | CookieStore): store is CookieStore {

@@ -58,6 +58,10 @@ export interface SessionEvents {
   "dropped-write": { at: Date; sessionId: string | undefined; reason: DroppedWriteReason };
   "rejected-cookie": { at: Date; reason: CookieRejection; sessionId: string | undefined };
   "store-error": { at: Date; operation: string; error: StoreError };
+  /** Other secrets are in force, by their source or their schedule: so many. `option` is where they were set. */
+  "secrets-changed": { at: Date; option: string; count: number };
+  /** A source's secrets could not be read, or are too weak: those of before stay. */
+  "secrets-refused": { at: Date; option: string; reason: string };
 }
 
 export type SessionEventName = keyof SessionEvents;
@@ -75,6 +79,8 @@ const NAMES: Record<SessionEventName, true> = {
   "dropped-write": true,
   "rejected-cookie": true,
   "store-error": true,
+  "secrets-changed": true,
+  "secrets-refused": true,
 };
 
 /** Every event name, for listening to all of them. */

@@ -65,12 +65,13 @@ export abstract class BaseSessions<Data extends object> implements SessionSource
     return this.#engine.store.sweep();
   }
 
-  /** Ends the background sweep and closes the store. */
+  /** Ends the background sweep and the watch over secrets, and closes the store. */
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
     clearTimeout(this.#sweepTimer);
     this.#engine.endings.close();
+    this.#engine.keyring.close();
     await this.#engine.store.close();
   }
 

@@ -2,8 +2,14 @@ import { createHmac, createSecretKey, hkdfSync, randomBytes } from "node:crypto"
 import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, it, type MockInstance, vi } from "vitest";
 import { ConfigurationError } from "../errors.js";
-import { createKeyring, SIGNED_TOKEN_LENGTH } from "./keyring.js";
+import { createKeyring, type Keyring, SIGNED_TOKEN_LENGTH } from "./keyring.js";
 import { SECRET_COMMAND, type Secret } from "./secret.js";
+import {
+  type ScheduledSecret,
+  type SecretEntry,
+  type SecretObserver,
+  scheduledSecrets,
+} from "./secret-source.js";
 import { newToken, sessionIdOf } from "./token.js";
 
 /** Any unit of UTF-16, lone surrogates too. (fast-check's own "binary" takes a second to start.) */
@@ -346,4 +352,321 @@ describe("in development", () => {
       );
     },
   );
+});
+
+describe("a MAC for a purpose", () => {
+  const keyring = createKeyring([SECRET, OLDER], true);
+
+  it("is the HMAC of the text under a key of that purpose alone", () => {
+    expect(keyring.mac("csrf", "a session")).toBe(hmac(hkdf("holdfast/1/mac/csrf"), "a session"));
+    expect(keyring.mac("csrf", "a session")).not.toBe(keyring.mac("other", "a session"));
+    const token = newToken();
+    expect(keyring.sign(token)).not.toContain(keyring.mac("sign", token));
+  });
+
+  it("verifies for its text and its purpose only", () => {
+    fc.assert(
+      fc.property(fc.string(), fc.string(), (text, other) => {
+        const mac = keyring.mac("csrf", text);
+        expect(keyring.verifyMac("csrf", text, mac)).toBe(true);
+        expect(keyring.verifyMac("elsewhere", text, mac)).toBe(false);
+        if (other !== text) expect(keyring.verifyMac("csrf", other, mac)).toBe(false);
+      }),
+    );
+  });
+
+  it("verifies by an older secret, and by no other", () => {
+    expect(keyring.verifyMac("csrf", "text", createKeyring([OLDER], true).mac("csrf", "text"))).toBe(true);
+    expect(keyring.verifyMac("csrf", "text", createKeyring([OLDEST], true).mac("csrf", "text"))).toBe(false);
+  });
+
+  it("never throws, and never verifies, whatever comes", () => {
+    for (const junk of [
+      "",
+      "é".repeat(43),
+      "A".repeat(43),
+      `${keyring.mac("csrf", "t")}=`,
+      undefined,
+      null,
+      7,
+      {},
+    ])
+      expect(keyring.verifyMac("csrf", "t", junk as string)).toBe(false);
+    fc.assert(
+      fc.property(fc.string({ unit: CODE_UNIT, maxLength: 60 }), (junk) => {
+        expect(keyring.verifyMac("csrf", "t", junk)).toBe(false);
+      }),
+    );
+    const mac = keyring.mac("csrf", "t");
+    for (let at = 0; at < mac.length; at++) {
+      for (const character of ALPHABET) {
+        if (character !== mac[at])
+          expect(keyring.verifyMac("csrf", "t", mac.slice(0, at) + character + mac.slice(at + 1))).toBe(
+            false,
+          );
+      }
+    }
+  });
+});
+
+/** A source that the test changes. */
+function source(...first: SecretEntry[]) {
+  let entries: readonly SecretEntry[] = first;
+  const observers = new Set<SecretObserver>();
+  return {
+    observers,
+    description: "the test",
+    read: () => entries,
+    watch(observer: SecretObserver) {
+      observers.add(observer);
+      return () => void observers.delete(observer);
+    },
+    give(...next: SecretEntry[]) {
+      entries = next;
+      for (const observer of observers) observer.changed(entries);
+    },
+    fail(reason: string) {
+      for (const observer of observers) observer.failed(reason);
+    },
+  };
+}
+
+describe("secrets that change while the process runs", () => {
+  function watched(...first: SecretEntry[]) {
+    const secrets = source(...first);
+    const changes: number[] = [];
+    const refusals: string[] = [];
+    const keyring = createKeyring(secrets, true, {
+      onChange: (count) => changes.push(count),
+      onRefusal: (reason) => refusals.push(reason),
+    });
+    return { secrets, keyring, changes, refusals };
+  }
+
+  it("everything that was derived follows: signatures, what had verified, sealers that somebody holds, MACs", () => {
+    const { secrets, keyring, changes } = watched(OLDER);
+    const token = newToken();
+    const signed = keyring.sign(token);
+    expect(keyring.verify(signed)).toMatchObject({ signedByOlderKey: false });
+    const sealer = keyring.sealer("cookie");
+    const sealed = sealer.seal("text", "sid");
+    const mac = keyring.mac("csrf", "text");
+
+    secrets.give(SECRET, OLDER);
+    expect(keyring.sign(token)).toBe(createKeyring([SECRET], true).sign(token));
+    expect(keyring.verify(signed)).toMatchObject({ signedByOlderKey: true });
+    expect(sealer.open(sealed, "sid")).toEqual({ text: "text", sealedByOlderKey: true });
+    expect(createKeyring([SECRET], true).sealer("cookie").open(sealer.seal("new", "sid"), "sid")?.text).toBe(
+      "new",
+    );
+    expect(keyring.mac("csrf", "text")).not.toBe(mac);
+    expect(keyring.verifyMac("csrf", "text", mac)).toBe(true);
+
+    secrets.give(SECRET);
+    expect(keyring.verify(signed)).toEqual(FORGED);
+    expect(sealer.open(sealed, "sid")).toBeUndefined();
+    expect(keyring.verifyMac("csrf", "text", mac)).toBe(false);
+    expect(changes).toEqual([2, 1]);
+  });
+
+  it("the same again is no change, and keeps what has verified", () => {
+    const { secrets, changes } = watched(SECRET);
+    secrets.give(Buffer.from(SECRET));
+    expect(changes).toEqual([]);
+  });
+
+  it.each<[string, SecretEntry[]]>([
+    ["none", []],
+    ["empty ones", [""]],
+    ["a weak one among good ones", [SECRET, "keyboard cat"]],
+    ["an example that everybody knows", ["a password at least 32 characters long"]],
+    ["no secret at all", [SECRET, 7 as unknown as Secret]],
+    ["only ones that begin later", [{ secret: SECRET, from: new Date(Date.now() + 60_000) }]],
+    ["a date that is none", [{ secret: SECRET, from: new Date("soon") }]],
+    ["no list", "secret" as unknown as SecretEntry[]],
+  ])("%s are refused in production, told once, and those of before stay", (_name, entries) => {
+    const { secrets, keyring, changes, refusals } = watched(SECRET);
+    const signed = keyring.sign(newToken());
+    for (let round = 0; round < 3; round++) secrets.give(...entries);
+    expect(keyring.verify(signed)).toMatchObject({ signedByOlderKey: false });
+    expect(changes).toEqual([]);
+    expect(refusals).toHaveLength(1);
+    for (const entry of entries) {
+      if (typeof entry === "string" && entry.length > 1) expect(refusals[0]).not.toContain(entry);
+    }
+  });
+
+  it("a failure is told once until it is over, and the secrets of before stay", () => {
+    const { secrets, keyring, refusals } = watched(SECRET);
+    const signed = keyring.sign(newToken());
+    secrets.fail("it is down");
+    secrets.fail("it is down");
+    expect(refusals).toEqual(["it is down"]);
+    secrets.give(SECRET);
+    secrets.fail("it is down");
+    expect(refusals).toEqual(["it is down", "it is down"]);
+    expect(keyring.verify(signed)).toMatchObject({ signedByOlderKey: false });
+  });
+
+  it("in development none are refused, too, for a random one would log everybody out; a weak one is warned of", () => {
+    const warning = vi.spyOn(process, "emitWarning").mockImplementation(() => {});
+    const secrets = source(SECRET);
+    const refusals: string[] = [];
+    const keyring = createKeyring(secrets, false, { onRefusal: (reason) => refusals.push(reason) });
+    secrets.give();
+    expect(refusals).toHaveLength(1);
+    expect(warning).not.toHaveBeenCalled();
+    secrets.give("keyboard cat", SECRET);
+    expect(warning).toHaveBeenCalledOnce();
+    expect(keyring.sign("t")).toBe(createKeyring(["keyboard cat"], false).sign("t"));
+    warning.mockRestore();
+  });
+
+  it("closing ends the watch", () => {
+    const { secrets, keyring } = watched(SECRET);
+    expect(secrets.observers.size).toBe(1);
+    keyring.close();
+    expect(secrets.observers.size).toBe(0);
+  });
+});
+
+describe("a schedule of secrets", () => {
+  const HOUR = 3_600_000;
+  const SKEW = 5 * 60_000;
+  const start = Date.UTC(2027, 0, 1);
+  const at = (time: number) => new Date(time);
+
+  function scheduled(life = 12 * HOUR, ...entries: ScheduledSecret[]) {
+    const clock = { now: start };
+    const changes: number[] = [];
+    const keyring = createKeyring(scheduledSecrets(entries), true, {
+      clock: () => clock.now,
+      life,
+      onChange: (count) => changes.push(count),
+    });
+    return { clock, keyring, changes };
+  }
+  const signs = (keyring: Keyring, secret: string) =>
+    keyring.sign("t") === createKeyring([secret], true).sign("t");
+  const knows = (keyring: Keyring, secret: string) =>
+    "id" in keyring.verify(createKeyring([secret], true).sign(newToken()));
+
+  it("a secret verifies from the start, signs from its date, and ends with what it signed", () => {
+    const turn = start + HOUR;
+    const { clock, keyring, changes } = scheduled(
+      12 * HOUR,
+      { secret: OLDER, from: at(start - 24 * HOUR) },
+      { secret: SECRET, from: at(turn) },
+    );
+    const held = keyring.sealer("cookie");
+    expect([signs(keyring, OLDER), knows(keyring, OLDER), knows(keyring, SECRET)]).toEqual([
+      true,
+      true,
+      true,
+    ]);
+    clock.now = turn - 1;
+    const last = {
+      signed: keyring.sign(newToken()),
+      sealed: held.seal("text", "sid"),
+      mac: keyring.mac("csrf", "x"),
+    };
+    expect(signs(keyring, OLDER)).toBe(true);
+    clock.now = turn;
+    expect([signs(keyring, SECRET), knows(keyring, OLDER)]).toEqual([true, true]);
+    expect(keyring.verify(last.signed)).toMatchObject({ signedByOlderKey: true });
+
+    // What was signed in the last moment is good to its very end, by a clock that is behind, too.
+    clock.now = turn + 12 * HOUR + SKEW - 1;
+    expect(keyring.verify(last.signed)).toMatchObject({ signedByOlderKey: true });
+    expect(held.open(last.sealed, "sid")?.text).toBe("text");
+    expect(keyring.verifyMac("csrf", "x", last.mac)).toBe(true);
+    clock.now++;
+    expect(keyring.verify(last.signed)).toEqual(FORGED);
+    expect(held.open(last.sealed, "sid")).toBeUndefined();
+    expect(keyring.verifyMac("csrf", "x", last.mac)).toBe(false);
+    expect(changes).toEqual([2, 1]);
+  });
+
+  it("what outlives sessions is opened with secrets that the schedule has dropped", () => {
+    const { clock, keyring } = scheduled(
+      HOUR,
+      { secret: SECRET, from: at(start + HOUR) },
+      { secret: OLDER, from: at(0) },
+    );
+    const [store, cookie] = [keyring.sealer("store", true), keyring.sealer("cookie")];
+    const sealed = [store.seal("text", ""), cookie.seal("text", "")] as const;
+    clock.now = start + 100 * HOUR;
+    expect(store.open(sealed[0], "")).toEqual({ text: "text", sealedByOlderKey: true });
+    expect(cookie.open(sealed[1], "")).toBeUndefined();
+  });
+
+  it("the order in which they are given says nothing", () => {
+    const entries = [
+      { secret: SECRET, from: at(start - HOUR) },
+      { secret: OLDER, from: at(start - 2 * HOUR) },
+      { secret: OLDEST, from: at(start + HOUR) },
+    ];
+    for (const order of [entries, entries.toReversed(), [entries[1]!, entries[2]!, entries[0]!]]) {
+      const { keyring } = scheduled(12 * HOUR, ...order);
+      expect(signs(keyring, SECRET)).toBe(true);
+      for (const secret of [SECRET, OLDER, OLDEST]) expect(knows(keyring, secret)).toBe(true);
+    }
+  });
+
+  it("two servers with clocks that differ take each other's tokens at every moment", () => {
+    const entries = [SECRET, OLDER, OLDEST].map((secret, index) => ({
+      secret,
+      from: at(start + (2 - index) * HOUR),
+    }));
+    const one = scheduled(HOUR, ...entries);
+    const other = scheduled(HOUR, ...entries);
+    for (let time = start; time < start + 6 * HOUR; time += 60_000) {
+      one.clock.now = time + 4 * 60_000;
+      other.clock.now = time;
+      for (const [signer, verifier] of [
+        [one, other],
+        [other, one],
+      ] as const)
+        expect(verifier.keyring.verify(signer.keyring.sign(newToken()))).toHaveProperty("id");
+    }
+    expect(one.changes.length).toBeGreaterThan(2);
+  });
+
+  it("of secrets without a date beside some with one, all are dropped together", () => {
+    const clock = { now: start };
+    const entries = [OLDER, OLDEST, { secret: SECRET, from: at(start + HOUR) }];
+    const keyring = createKeyring(source(...entries), true, { clock: () => clock.now, life: HOUR });
+    expect([signs(keyring, OLDER), knows(keyring, OLDEST), knows(keyring, SECRET)]).toEqual([
+      true,
+      true,
+      true,
+    ]);
+    clock.now = start + HOUR;
+    expect([signs(keyring, SECRET), knows(keyring, OLDER), knows(keyring, OLDEST)]).toEqual([
+      true,
+      true,
+      true,
+    ]);
+    clock.now = start + 2 * HOUR + SKEW;
+    expect([signs(keyring, SECRET), knows(keyring, OLDER), knows(keyring, OLDEST)]).toEqual([
+      true,
+      false,
+      false,
+    ]);
+  });
+
+  it("that begins later is refused, and so is what is no schedule", () => {
+    expect(
+      configurationError(() => scheduled(HOUR, { secret: SECRET, from: at(start + 1) })).message,
+    ).toContain("none of the secrets has begun");
+    for (const entry of [
+      SECRET,
+      { secret: SECRET },
+      { secret: SECRET, from: "2027-01-01" },
+      { from: at(0) },
+      null,
+    ])
+      expect(configurationError(() => scheduledSecrets([entry as never])).option).toBe("scheduledSecrets[0]");
+    expect(configurationError(() => scheduledSecrets(SECRET as never)).option).toBe("scheduledSecrets");
+  });
 });
