@@ -13,6 +13,7 @@ import { type CookieHeld, payloadRoom, RequestStore } from "./cookie-held.js";
 import { Endings } from "./endings.js";
 import type { Engine } from "./engine.js";
 import { EventBus } from "./events.js";
+import { given } from "./given.js";
 import { Lanes } from "./lanes.js";
 import type { MergeStrategies, MergeStrategy } from "./merge.js";
 import type { Migration } from "./migration.js";
@@ -156,6 +157,7 @@ export function createSessions<Data extends object = DefaultData>(
   const events = new EventBus();
   const cookies = createCookiePolicy(options.cookie);
   const shared = {
+    given: given(options),
     keyring: watchedKeyring("secrets", options.secrets ?? [], {
       production,
       clock: now,

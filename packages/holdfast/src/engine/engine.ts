@@ -3,6 +3,7 @@ import type { Codec } from "./codec.js";
 import type { CookieHeld } from "./cookie-held.js";
 import type { Endings } from "./endings.js";
 import type { EventBus } from "./events.js";
+import type { Given } from "./given.js";
 import type { Lanes } from "./lanes.js";
 import type { MergeStrategy } from "./merge.js";
 import type { Migration } from "./migration.js";
@@ -12,6 +13,7 @@ import type { Transport } from "./transport.js";
 
 /** The checked settings and the parts that every request shares. All times in milliseconds. */
 export interface Engine {
+  readonly given: Given;
   readonly store: EngineStore;
   /** Where sessions live in their cookie; else undefined. */
   readonly cookieHeld: CookieHeld | undefined;

@@ -77,6 +77,11 @@ export function fixedRecord(version: number, payload: string, deadline: number):
   return { version, payload, idleDeadline: deadline, absoluteDeadline: deadline, userId: null };
 }
 
+/** Whether it is a session's record: a tombstone and a note of the library's own have one line only. */
+export function holdsSession({ payload }: StoreRecord): boolean {
+  return payload.includes("\n");
+}
+
 /** Reads a payload. @throws Error that says what is wrong, without a word of the payload. */
 export function decodePayload(payload: string): Contents {
   const lineEnd = payload.indexOf("\n");
