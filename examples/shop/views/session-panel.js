@@ -16,6 +16,8 @@ const MEANINGS = {
   "dropped-write": "a change that came too late",
   "rejected-cookie": "a cookie that leads nowhere",
   "store-error": "the store failed",
+  "secrets-changed": "other secrets are in force",
+  "secrets-refused": "no good new secrets: those of before stay",
 };
 
 /**

@@ -53,6 +53,7 @@ describe("createSessions", () => {
     const everything: Required<SessionsOptions<{ cart: string[]; visits: number; best: number }>> = {
       secrets: [SECRET],
       store: STORE,
+      encrypt: { keys: [SECRET], plain: "refuse", seal: true },
       transport: "cookie",
       migration: { keepsOld: false, find: () => [], remove: async () => {}, noteTakeover() {} },
       cookie: { name: "shop", persistent: true },
@@ -70,13 +71,6 @@ describe("createSessions", () => {
       trustProxy: ["10.0.0.0/8"],
       rememberIp: true,
       cacheControl: "unless-set",
-      csrf: {
-        origins: ["https://shop.example"],
-        exempt: ["/webhooks/*"],
-        tokenHeader: "X-Token",
-        formTokens: true,
-      },
-      guessLimit: { max: 10, per: "10m", client: ({ remoteAddress }) => remoteAddress },
       clock: () => 0,
     };
     expect(create({ ...everything, initial: () => ({ cart: [], visits: 0, best: 0 }) })).toHaveProperty(

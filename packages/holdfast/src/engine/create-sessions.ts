@@ -10,17 +10,16 @@ import type { SecretSource } from "../token/secret-source.js";
 import { inProduction, warn } from "../warn.js";
 import { type Codec, isPlainObject, jsonCodec } from "./codec.js";
 import { type CookieHeld, payloadRoom, RequestStore } from "./cookie-held.js";
-import { type CsrfOptions, checkedCsrf } from "./csrf.js";
+import { checkedEncrypt, type EncryptOptions, sealingOf } from "./encrypt.js";
 import { Endings } from "./endings.js";
 import type { Engine } from "./engine.js";
 import { EventBus } from "./events.js";
-import { given } from "./given.js";
-import { checkedGuessLimit, type GuessLimitOptions } from "./guess-limit.js";
 import { Lanes } from "./lanes.js";
 import type { MergeStrategies, MergeStrategy } from "./merge.js";
 import type { Migration } from "./migration.js";
 import { proxyTrust, type TrustProxy } from "./request.js";
 import { Revocations } from "./revocations.js";
+import { SealedStore } from "./sealed-store.js";
 import type { DefaultData } from "./session.js";
 import { CookieSessions, RevocableCookieSessions, Sessions } from "./sessions.js";
 import { StoreClient } from "./store-client.js";
@@ -43,6 +42,12 @@ export interface SessionsOptions<Data extends object> {
   secrets: readonly Secret[] | SecretSource;
   /** Where sessions are kept: `sqliteStore({ path })`, `memoryStore()`, … */
   store: Store;
+  /**
+   * Encrypts what the store holds with AES-256-GCM, under keys derived from `secrets` (true) or keys of its own
+   * (`{ keys }`); see `EncryptOptions`. Each record is bound to its session, user, version and absolute deadline, so nobody
+   * who can write to the store can exchange them. Default: false.
+   */
+  encrypt?: boolean | EncryptOptions;
   cookie?: CookieOptions;
   /**
    * Where the signed token travels: in a cookie, or, for native apps, in `Authorization: Bearer`, with each new token in
@@ -79,17 +84,6 @@ export interface SessionsOptions<Data extends object> {
    * addresses and CIDR blocks, or a function. Default: false.
    */
   trustProxy?: TrustProxy;
-  /**
-   * Refuse what pages of other origins make a browser send in its user's name (cross-site request forgery), before the handler
-   * runs: `CsrfError`, 403. True, or an object with the application's `origins`, what is `exempt`, and how tokens for old
-   * clients come. Default: false.
-   */
-  csrf?: boolean | CsrfOptions;
-  /**
-   * Refuse clients that try many session tokens which don't verify: `TooManyGuessesError`, 429. A living session always passes.
-   * True stands for 20 of them in a minute. Each process counts for itself. Default: false.
-   */
-  guessLimit?: boolean | GuessLimitOptions;
   /** Keep the client's IP address with the session, for the list of devices. Default: false. */
   rememberIp?: boolean;
   /**
@@ -116,6 +110,7 @@ const NEEDS_SERVER = [
   "maxPayloadBytes",
   "transport",
   "migration",
+  "encrypt",
 ] as const;
 
 /** Makes the data of each new session: needed where the type of the data has keys that are not optional. */
@@ -167,14 +162,16 @@ export function createSessions<Data extends object = DefaultData>(
   const sweepInterval =
     interval === false ? undefined : milliseconds("sweepInterval", interval, 1000, LONGEST_TIMER);
 
+  const encrypt = checkedEncrypt((options as SessionsOptions<Data>).encrypt ?? false);
   const events = new EventBus();
   const cookies = createCookiePolicy(options.cookie);
   const shared = {
-    given: given(options),
     keyring: watchedKeyring("secrets", options.secrets ?? [], {
       production,
       clock: now,
       life: absoluteTimeout,
+      // Under one that is forgotten at the next start nothing could be read any more.
+      required: encrypt !== undefined && encrypt.keys === undefined,
       events,
     }),
     persistent: cookies.persistent,
@@ -183,8 +180,6 @@ export function createSessions<Data extends object = DefaultData>(
     lanes: new Lanes(storeTimeout),
     endings: new Endings(events),
     clock: now,
-    csrf: checkedCsrf(options.csrf ?? false),
-    guessLimit: checkedGuessLimit(options.guessLimit ?? false),
     trustsProxy: proxyTrust(options.trustProxy ?? false),
     production,
     idleTimeout,
@@ -210,6 +205,7 @@ export function createSessions<Data extends object = DefaultData>(
     const engine: Engine = {
       ...shared,
       store: list ?? new RequestStore(cookieHeld),
+      encryption: undefined,
       cookieHeld,
       migration: undefined,
       transportFor: transportChoice("cookie", cookies, inCookies, shared.trustsProxy, production),
@@ -228,9 +224,21 @@ export function createSessions<Data extends object = DefaultData>(
     maxSessionsPerUser = 100,
     migration,
   } = options as SessionsOptions<Data>;
+  const sealing =
+    encrypt &&
+    sealingOf(encrypt, shared.keyring, (keys) =>
+      watchedKeyring("encrypt.keys", keys, {
+        production,
+        clock: now,
+        life: Number.POSITIVE_INFINITY,
+        required: true,
+        events,
+      }),
+    );
   const engine: Engine = {
     ...shared,
-    store: guarded(store),
+    store: guarded(sealing === undefined ? store : new SealedStore(store, sealing)),
+    encryption: sealing && { sealing, store: guarded(store) },
     cookieHeld: undefined,
     migration: checkedMigration(migration),
     transportFor: transportChoice(transport, cookies, cookieTransport, shared.trustsProxy, production),
@@ -246,6 +254,8 @@ interface KeyringSettings {
   readonly clock: () => number;
   /** How long something lives that is signed or sealed, in milliseconds. */
   readonly life: number;
+  /** Whether a missing secret is an error in development, too. */
+  readonly required: boolean;
   readonly events: EventBus;
 }
 
@@ -253,12 +263,13 @@ interface KeyringSettings {
 function watchedKeyring(
   option: string,
   secrets: readonly Secret[] | SecretSource,
-  { production, clock, life, events }: KeyringSettings,
+  { production, clock, life, required, events }: KeyringSettings,
 ): Keyring {
   return createKeyring(secrets, production, {
     option,
     clock,
     life,
+    required,
     onChange: (count) => events.emit("secrets-changed", { at: new Date(clock()), option, count }),
     onRefusal(reason) {
       warn("HOLDFAST_SECRETS", `${reason}. The secrets of before stay in force.`);
@@ -273,17 +284,19 @@ function isCookieStore(store: Store | CookieStore): store is CookieStore {
 
 function rejectServerOnly(options: object): void {
   for (const name of NEEDS_SERVER) {
-    if (Object.hasOwn(options, name))
-      throw new ConfigurationError(
-        name,
-        "means nothing for sessions that live in their cookie: leave it out",
-      );
+    if (!Object.hasOwn(options, name)) continue;
+    const why =
+      name === "encrypt"
+        ? "sessions that live in their cookie are always sealed, with keys derived from `secrets`"
+        : "means nothing for sessions that live in their cookie";
+    throw new ConfigurationError(name, `${why}: leave it out`);
   }
 }
 
 const OPTION_NAMES: Record<keyof (SessionsOptions<object> & InitialData<object>), true> = {
   secrets: true,
   store: true,
+  encrypt: true,
   cookie: true,
   transport: true,
   migration: true,
@@ -301,8 +314,6 @@ const OPTION_NAMES: Record<keyof (SessionsOptions<object> & InitialData<object>)
   trustProxy: true,
   rememberIp: true,
   cacheControl: true,
-  csrf: true,
-  guessLimit: true,
   clock: true,
   initial: true,
 };

@@ -1,10 +1,11 @@
+import { ConfigurationError } from "../errors.js";
 import type { Awaitable } from "../stores/contract.js";
 import { warn } from "../warn.js";
 import { AllSessions } from "./all-sessions.js";
 import type { Engine } from "./engine.js";
 import type { SessionEventListener, SessionEventName } from "./events.js";
 import { Exchange } from "./exchange.js";
-import { BEHIND } from "./given.js";
+import { type ReencryptOptions, type ReencryptProgress, reencrypt } from "./reencrypt.js";
 import type { SessionRequest } from "./request.js";
 import { RevocableUser } from "./revocable-user.js";
 import type { DefaultData } from "./session.js";
@@ -33,11 +34,6 @@ export abstract class BaseSessions<Data extends object> implements SessionSource
   constructor(engine: Engine, sweepInterval: number | undefined) {
     this.#engine = engine;
     if (sweepInterval !== undefined) this.#scheduleSweep(sweepInterval);
-  }
-
-  /** For the command line. @internal */
-  get [BEHIND](): Engine {
-    return this.#engine;
   }
 
   /**
@@ -100,6 +96,20 @@ export class Sessions<Data extends object = DefaultData> extends BaseSessions<Da
   /** One user's sessions on all devices: list, revoke. */
   ofUser(userId: string): UserSessions {
     return new UserSessions(engineOf(this), userId);
+  }
+
+  /**
+   * Goes through the store and writes anew what is not kept as `encrypt` says: plain records are sealed, and those sealed with
+   * an older key are with the first. For sessions that nobody writes to by themselves, before an older key is dropped or
+   * `plain` becomes "refuse"; with `seal: false` it writes all of them plain. Requests go on meanwhile, and where one is
+   * faster, its write wins. How far it came: `complete` says whether anything is left.
+   * @throws ConfigurationError where `encrypt` is off; UnsupportedError where the store can't list its records.
+   */
+  async reencrypt(options: ReencryptOptions = {}): Promise<ReencryptProgress> {
+    const { encryption } = engineOf(this);
+    if (encryption === undefined)
+      throw new ConfigurationError("encrypt", "is off, so there is nothing to encrypt anew");
+    return reencrypt(encryption, options);
   }
 
   /** All sessions, for administration: list, find, revoke. */

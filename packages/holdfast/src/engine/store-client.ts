@@ -45,6 +45,10 @@ export class StoreClient implements EngineStore {
     this.#events = events;
   }
 
+  get name(): string {
+    return this.#store.name;
+  }
+
   load(id: string): Awaitable<StoreRecord | undefined> {
     const call = new DeadlineCall(this.#clock());
     let answer: Awaitable<StoreRecord | undefined>;
@@ -93,6 +97,15 @@ export class StoreClient implements EngineStore {
     if (store.scan === undefined)
       throw new UnsupportedError(`The store "${store.name}" can't list all sessions.`);
     return this.#run("scan", (call) => store.scan!(cursor, limit, call), pageFault);
+  }
+
+  /** Another payload for a record of this version. False where it has another by now, or is gone. */
+  async rewrite(id: string, { version, ...record }: StoreRecord, payload: string): Promise<boolean> {
+    const store = this.#store;
+    if (store.rewrite !== undefined)
+      return this.#run("rewrite", (call) => store.rewrite!(id, version, payload, call), booleanFault);
+    const answer = await this.replace(id, version, { ...record, version: version + 1, payload });
+    return answer.status === "done";
   }
 
   close(): Awaitable<void> {

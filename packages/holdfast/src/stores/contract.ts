@@ -99,6 +99,13 @@ export interface Store {
    */
   scan?(cursor: string | undefined, limit: number, call: StoreCall): Awaitable<ScanPage>;
 
+  /**
+   * Optional: in one atomic step, stores another payload as the version after `expectedVersion`, if that is the stored one,
+   * and leaves deadlines and user as they are by then. False, and no change, where it is not. Without it, `reencrypt` does
+   * the same by `replace`, and may undo a touch that comes between its reading and its writing.
+   */
+  rewrite?(id: string, expectedVersion: number, payload: string, call: StoreCall): Awaitable<boolean>;
+
   /** Ends timers and closes the connections that the store opened itself. */
   close(): Awaitable<void>;
 }

@@ -116,6 +116,17 @@ export function memoryStore(options: MemoryStoreOptions = {}): Store {
       };
     },
 
+    rewrite(id, expectedVersion, payload) {
+      const current = records.get(id);
+      if (current?.version !== expectedVersion) return false;
+      const { idleDeadline, absoluteDeadline, userId } = current;
+      const next = { version: expectedVersion + 1, payload, idleDeadline, absoluteDeadline, userId };
+      // In its place: nobody has used it.
+      records.set(id, next);
+      bytes += sizeOf(next) - sizeOf(current);
+      return true;
+    },
+
     close() {
       records.clear();
       idsByUser.clear();

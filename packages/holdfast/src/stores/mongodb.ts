@@ -235,6 +235,16 @@ export function mongodbStore(options: MongodbStoreOptions): MongodbStore {
       return { sessions: found, next: found.length < limit ? undefined : found.at(-1)!.id };
     },
 
+    async rewrite(id, expectedVersion, payload, call) {
+      const collection = await sessions(call);
+      const { matchedCount } = await collection.updateOne(
+        { _id: text(id), version: number(expectedVersion) },
+        { $set: { version: number(expectedVersion) + 1, payload: text(payload) } },
+        { ...write, signal: call.signal },
+      );
+      return matchedCount > 0;
+    },
+
     async createIndexes() {
       if (closed) throw new Error("the store is closed");
       await makeIndexes(await connect(), {});

@@ -70,6 +70,7 @@ export function mysqlStore(options: MysqlStoreOptions): MysqlStore {
   const swap = `UPDATE ${name} SET version = ?, payload = ?, idle_deadline = ?, absolute_deadline = ?, user_id = ?
     WHERE id = ? AND version = ?`;
   const touch = `UPDATE ${name} SET idle_deadline = ? WHERE id = ? AND idle_deadline < ? AND absolute_deadline >= ?`;
+  const rewrite = `UPDATE ${name} SET version = version + 1, payload = ? WHERE id = ? AND version = ?`;
   const remove = `DELETE FROM ${name} WHERE id = ?`;
   const list = `SELECT id, ${columns} FROM ${name} WHERE user_id = ?`;
   // Some servers take no number for a LIMIT that is a parameter.
@@ -241,6 +242,10 @@ export function mysqlStore(options: MysqlStoreOptions): MysqlStore {
     async scan(cursor, limit, call) {
       const sessions = (await read(call, page(Math.trunc(limit)), [bytes(cursor ?? "")])).map(toSession);
       return { sessions, next: sessions.length < limit ? undefined : sessions.at(-1)!.id };
+    },
+
+    async rewrite(id, expectedVersion, payload, call) {
+      return (await write(call, rewrite, [bytes(payload), bytes(id), expectedVersion])) > 0;
     },
 
     async close() {

@@ -86,6 +86,9 @@ export function postgresStore(options: PostgresStoreOptions): PostgresStore {
   const touch = statement(
     `UPDATE ${name} SET idle_deadline = $2 WHERE id = $1 AND idle_deadline < $2 AND absolute_deadline >= $2`,
   );
+  const rewrite = statement(
+    `UPDATE ${name} SET version = version + 1, payload = $3 WHERE id = $1 AND version = $2`,
+  );
   const remove = statement(`DELETE FROM ${name} WHERE id = $1`);
   // ARRAY has the inner query run once: in a join, its LIMIT and its locks could be taken again for each row.
   const sweepBatch = statement(
@@ -224,6 +227,10 @@ export function postgresStore(options: PostgresStoreOptions): PostgresStore {
     async scan(cursor, limit, call) {
       const sessions = (await run(call, page, [cursor ?? "", limit])).rows.map(toSession);
       return { sessions, next: sessions.length < limit ? undefined : sessions.at(-1)!.id };
+    },
+
+    async rewrite(id, expectedVersion, payload, call) {
+      return (await run(call, rewrite, [id, expectedVersion, payload])).rowCount === 1;
     },
 
     async close() {

@@ -227,6 +227,12 @@ export function redisStore(options: RedisStoreOptions): Store {
       return { sessions, next: [newRun, at, address, ...done].join(" ") };
     },
 
+    async rewrite(id, expectedVersion, payload) {
+      const write = `${writer}${(writes++).toString(36)}`;
+      const next = String(expectedVersion + 1);
+      return Number(await run(REWRITE, sessionKey(id), String(expectedVersion), write, next, payload)) === 1;
+    },
+
     async close() {
       if (closed) return;
       closed = true;
@@ -343,6 +349,17 @@ if new <= tonumber(idle) or new > tonumber(absolute) then return false end
 redis.call('SET', KEYS[1], version .. ' ' .. ARGV[1] .. string.sub(stored, #version + #idle + 2))
 redis.call('PEXPIRE', KEYS[1], ARGV[2])
 return {user, absolute}`);
+
+/** ARGV: expected version, write, next version, payload. */
+const REWRITE = script(`
+local stored = redis.call('GET', KEYS[1])
+if not stored then return 0 end
+local version, idle, absolute, write, user = string.match(stored, ${HEAD})
+if write == ARGV[2] then return 1 end
+if version ~= ARGV[1] then return 0 end
+local head = table.concat({ARGV[3], idle, absolute, ARGV[2], user}, ' ')
+redis.call('SET', KEYS[1], head .. '\\n' .. ARGV[4], 'KEEPTTL')
+return 1`);
 
 /** ARGV: user id. */
 const DELETE_OF_USER = script(`

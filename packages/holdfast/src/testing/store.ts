@@ -14,6 +14,8 @@ export interface StoreTestOptions {
   sweeps?: boolean;
   /** Whether the store has `scan`. Default: true. */
   scans?: boolean;
+  /** Whether the store has `rewrite`. Default: true. */
+  rewrites?: boolean;
   /** How many random interleavings of requests to run. Default: 60. */
   runs?: number;
 }
@@ -37,7 +39,7 @@ export function testStore(
   { describe, it }: TestRunner,
   options: StoreTestOptions = {},
 ): void {
-  const { sweeps = true, scans = true, runs = 60 } = options;
+  const { sweeps = true, scans = true, rewrites = true, runs = 60 } = options;
 
   const test = (title: string, run: (store: Store) => Promise<void>) =>
     it(title, async () => {
@@ -423,6 +425,58 @@ export function testStore(
           for (const entry of page?.sessions ?? []) assert.equal(typeof entry.record.payload, "string");
         }
         assert.notEqual(await store.load(id, call()), undefined);
+      });
+    }
+
+    if (rewrites) {
+      test("rewrite: another payload as the next version, and nothing else", async (store) => {
+        for (const payload of PAYLOADS) {
+          const [id, record] = [newId(), newRecord({ version: 3, userId: newUser() })];
+          await store.create(id, record, call());
+          assert.equal(await store.rewrite!(id, 3, payload, call()), true);
+          assert.deepEqual({ ...(await store.load(id, call())) }, { ...record, version: 4, payload });
+          assert.deepEqual(ids(await store.listByUser(record.userId!, call())), [id]);
+        }
+      });
+
+      test("rewrite: not where another version is stored, or none", async (store) => {
+        const [id, record] = [newId(), newRecord({ version: 7 })];
+        assert.equal(await store.rewrite!(id, 1, "rewritten", call()), false);
+        assert.equal(await store.load(id, call()), undefined);
+        await store.create(id, record, call());
+        for (const expected of [6, 8])
+          assert.equal(await store.rewrite!(id, expected, "rewritten", call()), false);
+        assert.deepEqual({ ...(await store.load(id, call())) }, record);
+      });
+
+      test("rewrite: undoes no touch that comes between reading and rewriting, and no touch undoes it", async (store) => {
+        const [id, record] = [newId(), newRecord({ userId: newUser() })];
+        await store.create(id, record, call());
+        const idleDeadline = record.idleDeadline + 60_000;
+        await store.touch(id, idleDeadline, call());
+        assert.equal(await store.rewrite!(id, 1, "rewritten", call()), true);
+        const rewritten = { ...record, version: 2, payload: "rewritten" };
+        assert.deepEqual({ ...(await store.load(id, call())) }, { ...rewritten, idleDeadline });
+        assert.equal(await store.touch(id, idleDeadline + 1000, call()), true);
+        assert.deepEqual(
+          { ...(await store.load(id, call())) },
+          { ...rewritten, idleDeadline: idleDeadline + 1000 },
+        );
+      });
+
+      test("rewrite: of twenty at once, and replaces among them, one succeeds", async (store) => {
+        const id = newId();
+        await store.create(id, newRecord(), call());
+        const won = await Promise.all(
+          Array.from({ length: 20 }, async (_, n) => {
+            if (n % 2 === 0) return store.rewrite!(id, 1, `n${n}`, call());
+            const answer = await store.replace(id, 1, newRecord({ version: 2, payload: `n${n}` }), call());
+            return answer.status === "done";
+          }),
+        );
+        assert.equal(won.filter(Boolean).length, 1);
+        const stored = await store.load(id, call());
+        assert.deepEqual([stored?.version, stored?.payload], [2, `n${won.indexOf(true)}`]);
       });
     }
 

@@ -73,6 +73,8 @@ export interface KeyringOptions {
   readonly option?: string;
   /** Milliseconds since the epoch. Default: `Date.now`. */
   readonly clock?: () => number;
+  /** Whether a missing secret is an error in development, too. Default: false. */
+  readonly required?: boolean;
   /** How long something may live that was signed or sealed, in milliseconds. Default: for ever. */
   readonly life?: number;
   /** Told of other secrets: how many are in force now. */
@@ -150,6 +152,7 @@ export function createKeyring(
     source,
     source?.read() ?? (secrets as Secret | readonly Secret[]),
     production,
+    options.required,
   );
   let derived = derive(list);
 
@@ -208,6 +211,7 @@ export function createKeyring(
       return {
         seal: (text, context) => now().seal(text, context),
         open: (sealed, context) => now().open(sealed, context),
+        claimsKnownKey: (sealed) => now().claimsKnownKey(sealed),
       };
     },
     mac: (purpose, text) => mac(current().keys(`mac/${purpose}`)[0]!, text).toString("latin1"),
@@ -259,6 +263,7 @@ function checkedSecrets(
   source: SecretSource | undefined,
   secrets: readonly SecretEntry[] | SecretEntry,
   production: boolean,
+  required = false,
 ): Key[] {
   const entries = (Array.isArray(secrets) ? secrets : [secrets]) as readonly SecretEntry[];
   const list = entries.map((entry) => (isScheduled(entry) ? entry : { secret: entry, from: undefined }));
@@ -268,7 +273,8 @@ function checkedSecrets(
   if (missing === list.length) {
     const where = source === undefined ? "" : ` by ${source.description}`;
     const advice = `set it to a long random text, which this command makes: ${SECRET_COMMAND}`;
-    if (production) throw new ConfigurationError(option, `no secret was given${where}; ${advice}`);
+    if (production || required)
+      throw new ConfigurationError(option, `no secret was given${where}; ${advice}`);
     warn(
       "HOLDFAST_NO_SECRET",
       `${option}: none was given${where}, so a random one is used until the next start; ${advice}`,

@@ -12,6 +12,8 @@ export interface Sealer {
   seal(text: string, context: string): string;
   /** Undefined for what was not sealed with one of the secrets and in this context. Never throws. */
   open(sealed: string, context: string): Unsealed | undefined;
+  /** Whether it claims to be sealed with one of the secrets: where it doesn't open, it was changed or moved. Never throws. */
+  claimsKnownKey(sealed: string): boolean;
 }
 
 export interface Unsealed {
@@ -24,6 +26,9 @@ const KEY_ID_BYTES = 4;
 const RANDOM_BYTES = 24;
 const TAG_BYTES = 16;
 const HEAD_BYTES = 1 + KEY_ID_BYTES + RANDOM_BYTES;
+
+/** The format and the key id fit into these. */
+const HEAD_CHARACTERS = 8;
 
 /** How many bytes an envelope adds to its text. */
 export const SEAL_BYTES = HEAD_BYTES + TAG_BYTES;
@@ -71,6 +76,11 @@ export function createSealer(secrets: readonly Uint8Array[], purpose: string): S
         }
       }
       return undefined;
+    },
+
+    claimsKnownKey(sealed) {
+      const start = Buffer.from(sealed.slice(0, HEAD_CHARACTERS), "base64url");
+      return start[0] === FORMAT && keys.some(({ id }) => id.equals(start.subarray(1, 1 + KEY_ID_BYTES)));
     },
   };
 }

@@ -28,7 +28,7 @@ describe("fromConnectStore", () => {
     "over express-session's MemoryStore",
     () => fromConnectStore(memory),
     { describe, it },
-    { sweeps: false, scans: false },
+    { sweeps: false, scans: false, rewrites: false },
   );
 
   for (const { name, open } of stores) {
@@ -39,7 +39,7 @@ describe("fromConnectStore", () => {
       `over ${name}`,
       async () => fromConnectStore(await shared),
       { describe: describe.skipIf(open === undefined), it },
-      { sweeps: false, scans: false, runs: 10 },
+      { sweeps: false, scans: false, rewrites: false, runs: 10 },
     );
   }
 
