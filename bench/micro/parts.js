@@ -1,0 +1,246 @@
+/**
+ * The parts that a request is made of, each alone. `once` makes what a part needs, and gives the function that is measured;
+ * where each repetition needs something new, `prepare` makes it and isn't measured.
+ */
+import { createSessions, memoryStore } from "holdfast";
+import { jsonCodec } from "../../packages/holdfast/dist/engine/codec.js";
+import { mergeData } from "../../packages/holdfast/dist/engine/merge.js";
+import { createKeyring } from "../../packages/holdfast/dist/token/keyring.js";
+import { newToken } from "../../packages/holdfast/dist/token/token.js";
+import { largeData, smallData } from "../http/session-data.js";
+
+const SECRET = "Vq3nB8wY1tK6mZ4rXc9sLd2fGh7jPa5e";
+/** More than the keyring remembers, so that each comes to it as new. */
+const NEW_TOKENS = 25_000;
+
+const keyring = () => createKeyring([SECRET], true);
+
+/** A request as an adapter hands it over. */
+function requestWith(cookie) {
+  const headers = { host: "shop.example", cookie };
+  return {
+    method: "GET",
+    target: "/",
+    header: (name) => headers[name],
+    encrypted: true,
+    remoteAddress: "192.0.2.1",
+  };
+}
+
+/** Sessions, and the request of one that holds `data`. */
+async function sessionsWith(data, store = memoryStore({ maxSessions: 1e6, maxBytes: 1 << 30 })) {
+  const sessions = createSessions({ secrets: [SECRET], store, sweepInterval: false });
+  return { sessions, request: await startSession(sessions, data) };
+}
+
+/** Stores a session, and gives a request with its cookie. */
+async function startSession(sessions, data) {
+  const exchange = await sessions.open(requestWith(undefined));
+  Object.assign(exchange.session.data, data);
+  await exchange.commit();
+  let cookie;
+  exchange.writeHeaders({
+    get: () => undefined,
+    set() {},
+    append(name, line) {
+      if (name === "Set-Cookie") cookie = line.split(";", 1)[0];
+    },
+  });
+  return requestWith(cookie);
+}
+
+/** A memory store that answers as one over a network does: later, and with a new record each time. */
+function distantStore() {
+  const store = memoryStore({ maxSessions: 1e6, maxBytes: 1 << 30 });
+  const { load } = store;
+  return {
+    ...store,
+    async load(id, call) {
+      const record = await load(id, call);
+      return record && { ...record };
+    },
+  };
+}
+
+function read(exchange) {
+  return exchange.session.data.user.name;
+}
+
+export const PARTS = [
+  {
+    name: "token verify, known",
+    once() {
+      const keys = keyring();
+      const value = keys.sign(newToken());
+      return () => keys.verify(value);
+    },
+  },
+  {
+    name: "token verify, new",
+    once() {
+      const keys = keyring();
+      const values = Array.from({ length: NEW_TOKENS }, () => keys.sign(newToken()));
+      let next = 0;
+      return () => keys.verify(values[next++ % NEW_TOKENS]);
+    },
+  },
+  {
+    name: "token verify, forged",
+    once() {
+      const keys = keyring();
+      const value = createKeyring([[...SECRET].reverse().join("")], true).sign(newToken());
+      return () => keys.verify(value);
+    },
+  },
+  {
+    name: "token verify, malformed",
+    once() {
+      const keys = keyring();
+      return () => keys.verify("no token at all");
+    },
+  },
+  {
+    name: "load (memory)",
+    async once() {
+      const { sessions, request } = await sessionsWith(smallData("u"));
+      return () => sessions.open(request);
+    },
+  },
+  {
+    name: "load (a store over a network)",
+    async once() {
+      const { sessions, request } = await sessionsWith(smallData("u"), distantStore());
+      return () => sessions.open(request);
+    },
+  },
+  {
+    name: "read request, whole (memory)",
+    async once() {
+      const { sessions, request } = await sessionsWith(smallData("u"));
+      return () => {
+        const exchange = sessions.open(request);
+        read(exchange);
+        return exchange.commit();
+      };
+    },
+  },
+  {
+    name: "read request, whole, 20 KB (memory)",
+    async once() {
+      const { sessions, request } = await sessionsWith(largeData("u"));
+      return () => {
+        const exchange = sessions.open(request);
+        read(exchange);
+        return exchange.commit();
+      };
+    },
+  },
+  {
+    name: "anonymous request, whole",
+    async once() {
+      const { sessions } = await sessionsWith(smallData("u"));
+      const request = requestWith(undefined);
+      return () => {
+        const exchange = sessions.open(request);
+        exchange.session.data.user;
+        return exchange.commit();
+      };
+    },
+  },
+  {
+    name: "commit without a change",
+    async once() {
+      const { sessions, request } = await sessionsWith(smallData("u"));
+      this.prepare = () => {
+        const exchange = sessions.open(request);
+        read(exchange);
+        return exchange;
+      };
+      return (exchange) => exchange.commit();
+    },
+  },
+  {
+    name: "commit without a change, 20 KB",
+    async once() {
+      const { sessions, request } = await sessionsWith(largeData("u"));
+      this.prepare = () => {
+        const exchange = sessions.open(request);
+        read(exchange);
+        return exchange;
+      };
+      return (exchange) => exchange.commit();
+    },
+  },
+  {
+    name: "commit with a change",
+    isAsync: true,
+    async once() {
+      // One for each repetition: two changes of the same session at the same time would have to be merged.
+      const { sessions } = await sessionsWith(smallData("u"));
+      const requests = [];
+      for (let n = 0; n < 15_000; n++) requests.push(await startSession(sessions, smallData(`u-${n}`)));
+      let turn = 0;
+      this.prepare = () => {
+        const exchange = sessions.open(requests[turn++ % requests.length]);
+        exchange.session.data.count = turn;
+        return exchange;
+      };
+      return (exchange) => exchange.commit();
+    },
+  },
+  {
+    name: "write request, whole (memory)",
+    isAsync: true,
+    async once() {
+      const { sessions, request } = await sessionsWith(smallData("u"));
+      let count = 0;
+      return () => {
+        const exchange = sessions.open(request);
+        exchange.session.data.count = ++count;
+        return exchange.commit();
+      };
+    },
+  },
+  {
+    name: "write request, whole, 20 KB (memory)",
+    isAsync: true,
+    async once() {
+      const { sessions, request } = await sessionsWith(largeData("u"));
+      let count = 0;
+      return () => {
+        const exchange = sessions.open(request);
+        exchange.session.data.count = ++count;
+        return exchange.commit();
+      };
+    },
+  },
+  {
+    name: "merge of two changes",
+    once() {
+      const base = smallData("u");
+      const mine = { ...smallData("u"), theme: "light", cart: [...smallData("u").cart, { sku: "x" }] };
+      const theirs = { ...smallData("u"), count: 1, locale: "fr-FR" };
+      return () => mergeData(base, mine, theirs, { cart: "append" }, jsonCodec);
+    },
+  },
+  ...[
+    ["350 bytes", JSON.stringify(smallData("u"))],
+    ["20 KB", JSON.stringify(largeData("u"))],
+  ].flatMap(([size, text]) => [
+    {
+      name: `seal ${size}`,
+      once() {
+        const sealer = keyring().sealer("cookie");
+        return () => sealer.seal(text, "context");
+      },
+    },
+    {
+      name: `open ${size}`,
+      once() {
+        const sealer = keyring().sealer("cookie");
+        const sealed = sealer.seal(text, "context");
+        return () => sealer.open(sealed, "context");
+      },
+    },
+  ]),
+];
