@@ -59,7 +59,7 @@ async function timeOf(part) {
   if (prepare !== undefined) {
     measured = await measure(function* () {
       yield {
-        [0]: () => prepare(),
+        0: () => prepare(),
         bench: part.isAsync ? async (argument) => work(argument) : (argument) => work(argument),
       };
     });
