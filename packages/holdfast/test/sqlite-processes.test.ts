@@ -57,31 +57,35 @@ describe("several processes on one SQLite file", () => {
   });
 });
 
-it("what was acknowledged before a kill -9 in the middle of writes is there afterwards", async () => {
-  const path = temporaryFile("sessions.db");
-  const acknowledged: string[] = [];
-  for (let round = 0; round < 3; round++) {
-    const writer = start("write-until-killed", { PATH_TO_STORE: path });
-    await new Promise<void>((resolve) => {
-      let lines = 0;
-      writer.stdout!.on("data", (chunk: Buffer) => {
-        lines += chunk.toString().split("\n").length - 1;
-        if (lines > 200) resolve();
+it.each(["1", "20"])(
+  "what was acknowledged before a kill -9 in the middle of writes, %s at a time, is there afterwards",
+  async (atOnce) => {
+    const path = temporaryFile("sessions.db");
+    const acknowledged: string[] = [];
+    for (let round = 0; round < 3; round++) {
+      const writer = start("write-until-killed", { PATH_TO_STORE: path, AT_ONCE: atOnce });
+      await new Promise<void>((resolve) => {
+        let lines = 0;
+        writer.stdout!.on("data", (chunk: Buffer) => {
+          lines += chunk.toString().split("\n").length - 1;
+          if (lines > 200) resolve();
+        });
       });
-    });
-    writer.kill("SIGKILL");
-    const lines = (await writer.output).split("\n");
-    lines.pop(); // what was cut off, or nothing
-    acknowledged.push(...lines);
-  }
-  expect(acknowledged.length).toBeGreaterThan(600);
-  const sessions = open(path);
-  for (const line of acknowledged) {
-    const [n, cookie] = line.split(" ");
-    expect((await sessions.open(requestWith(cookie))).session.data).toEqual({ n: Number(n) });
-  }
-  await sessions.close();
-}, 120_000);
+      writer.kill("SIGKILL");
+      const lines = (await writer.output).split("\n");
+      lines.pop(); // what was cut off, or nothing
+      acknowledged.push(...lines);
+    }
+    expect(acknowledged.length).toBeGreaterThan(600);
+    const sessions = open(path);
+    for (const line of acknowledged) {
+      const [n, cookie] = line.split(" ");
+      expect((await sessions.open(requestWith(cookie))).session.data).toEqual({ n: Number(n) });
+    }
+    await sessions.close();
+  },
+  120_000,
+);
 
 describe("sqliteStore", () => {
   it("waits without blocking while another process holds the write lock, and gives up at the deadline", async () => {

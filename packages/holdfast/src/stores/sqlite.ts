@@ -2,7 +2,8 @@ import { closeSync, openSync } from "node:fs";
 import { createRequire } from "node:module";
 import { setTimeout as delay } from "node:timers/promises";
 import { ConfigurationError } from "../errors.js";
-import type { Store, StoreCall, StoredSession, StoreRecord } from "./contract.js";
+import type { Awaitable, Store, StoreCall, StoredSession, StoreRecord } from "./contract.js";
+import { GroupedWrites, isBusy } from "./grouped-writes.js";
 
 /**
  * What the store needs of a SQLite driver; `node:sqlite`'s DatabaseSync, better-sqlite3's and libsql's Database have it.
@@ -28,7 +29,7 @@ export interface SqliteStoreOptions {
   table?: string;
   /**
    * "normal": an acknowledged write survives the end of the process, kill -9 included, but a power cut may take the last
-   * ones. "full": it survives a power cut too, at the price of a sync to disk for each write. Default: "normal".
+   * ones. "full": it survives a power cut too, at the price of a sync to disk for each group of writes. Default: "normal".
    */
   durability?: "normal" | "full";
 }
@@ -80,27 +81,37 @@ export function sqliteStore(options: SqliteStoreOptions): Store {
   const removeByUser = database.prepare(
     `DELETE FROM ${table} WHERE user_id = ? AND id IS NOT ? RETURNING id`,
   );
+  const writes = new GroupedWrites(database, options.database !== undefined);
   let closed = false;
 
   /** Each driver does something else with statements of a closed database. */
-  function work<T>(call: StoreCall, statements: () => T): T | Promise<T> {
+  function assertOpen(): void {
     if (closed) throw new Error("the store is closed");
-    return whenFree(call, statements);
+  }
+
+  function read<T>(call: StoreCall, statement: () => T): Awaitable<T> {
+    assertOpen();
+    return whenFree(call, statement);
+  }
+
+  function write<T>(call: StoreCall, statements: () => T): Awaitable<T> {
+    assertOpen();
+    return writes.run(call, statements);
   }
 
   return {
     name: "sqlite",
 
     load(id, call) {
-      return work(call, () => toRecord(load.get(id)));
+      return read(call, () => toRecord(load.get(id)));
     },
 
     create(id, record, call) {
-      return work(call, () => insert.run(id, ...toRow(record)).changes > 0);
+      return write(call, () => insert.run(id, ...toRow(record)).changes > 0);
     },
 
     replace(id, expectedVersion, record, call) {
-      return work(call, () => {
+      return write(call, () => {
         if (update.run(...toRow(record), id, expectedVersion).changes > 0) return { status: "done" };
         // Between the two statements the record may go or change once more: either way this is what it is by now.
         const current = toRecord(load.get(id));
@@ -109,11 +120,11 @@ export function sqliteStore(options: SqliteStoreOptions): Store {
     },
 
     touch(id, idleDeadline, call) {
-      return work(call, () => touch.run(idleDeadline, id).changes > 0);
+      return write(call, () => touch.run(idleDeadline, id).changes > 0);
     },
 
     delete(id, call) {
-      return work(call, () => {
+      return write(call, () => {
         remove.run(id);
       });
     },
@@ -121,7 +132,7 @@ export function sqliteStore(options: SqliteStoreOptions): Store {
     async sweep(call) {
       let removed = 0;
       for (;;) {
-        const batch = Number(await work(call, () => sweepBatch.run(call.now).changes));
+        const batch = Number(await write(call, () => sweepBatch.run(call.now).changes));
         removed += batch;
         if (batch < SWEEP_BATCH) return removed;
         // Requests that are waiting get their turn between two batches.
@@ -131,27 +142,28 @@ export function sqliteStore(options: SqliteStoreOptions): Store {
     },
 
     listByUser(userId, call) {
-      return work(call, () => list.all(userId).map(toSession));
+      return read(call, () => list.all(userId).map(toSession));
     },
 
     deleteByUser(userId, except, call) {
-      return work(call, () => removeByUser.all(userId, except ?? null).map((row) => row.id));
+      return write(call, () => removeByUser.all(userId, except ?? null).map((row) => row.id));
     },
 
     scan(cursor, limit, call) {
-      return work(call, () => {
+      return read(call, () => {
         const sessions = page.all(cursor ?? "", limit).map(toSession);
         return { sessions, next: sessions.length < limit ? undefined : sessions.at(-1)!.id };
       });
     },
 
     rewrite(id, expectedVersion, payload, call) {
-      return work(call, () => rewrite.run(payload, id, expectedVersion).changes > 0);
+      return write(call, () => rewrite.run(payload, id, expectedVersion).changes > 0);
     },
 
     close() {
       if (closed) return;
       closed = true;
+      writes.close();
       if (options.database === undefined) database.close();
     },
   };
@@ -177,36 +189,29 @@ function toSession(row: any): StoredSession {
 }
 
 /**
- * Runs statements, at once where no other process is writing. Where one is, and keeps at it, this waits without blocking
- * the thread and tries again, until it works or the call's deadline has passed.
+ * Reads, at once unless another process keeps readers out, as it does where the journal is no WAL. Then this waits without
+ * blocking the thread and tries again, until it works or the call's deadline has passed.
  */
-function whenFree<T>(call: StoreCall, statements: () => T): T | Promise<T> {
+function whenFree<T>(call: StoreCall, statement: () => T): Awaitable<T> {
   try {
-    return statements();
+    return statement();
   } catch (error) {
     if (!isBusy(error)) throw error;
-    return retryWhileBusy(call, statements, error);
+    return retryWhileBusy(call, statement, error);
   }
 }
 
-async function retryWhileBusy<T>(call: StoreCall, statements: () => T, busy: unknown): Promise<T> {
+async function retryWhileBusy<T>(call: StoreCall, statement: () => T, busy: unknown): Promise<T> {
   const { signal } = call;
   for (let wait = 5; !signal.aborted; wait = Math.min(wait * 2, 100)) {
     await delay(wait * (0.5 + Math.random()));
     try {
-      return statements();
+      return statement();
     } catch (error) {
       if (!isBusy(error)) throw error;
     }
   }
   throw busy;
-}
-
-/** SQLITE_BUSY and its extended codes (sqlite.org/rescode.html), as each driver reports them. */
-function isBusy(error: unknown): boolean {
-  const { code, errcode, rawCode } = error as { code?: unknown; errcode?: unknown; rawCode?: unknown };
-  const number = Number(errcode ?? rawCode);
-  return (typeof code === "string" && code.startsWith("SQLITE_BUSY")) || (number & 0xff) === 5;
 }
 
 /** For a database of our own only: these settings hold for the whole handle. */
