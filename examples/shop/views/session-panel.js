@@ -15,6 +15,8 @@ const MEANINGS = {
   conflict: "two changes at once, merged",
   "dropped-write": "a change that came too late",
   "rejected-cookie": "a cookie that leads nowhere",
+  "csrf-refused": "a request that another site may have caused",
+  "guess-limit": "too many tokens that don't verify",
   "store-error": "the store failed",
   "secrets-changed": "other secrets are in force",
   "secrets-refused": "no good new secrets: those of before stay",

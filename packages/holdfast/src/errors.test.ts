@@ -15,6 +15,12 @@ const EACH: [errors.HoldfastError, code: string, status: number][] = [
   [new errors.SessionNotOpenError(), "ERR_HOLDFAST_SESSION_NOT_OPEN", 500],
   [new errors.CrossOriginError(), "ERR_HOLDFAST_CROSS_ORIGIN", 403],
   [new errors.UserMismatchError(), "ERR_HOLDFAST_USER_MISMATCH", 409],
+  [new errors.UnsupportedError("no"), "ERR_HOLDFAST_UNSUPPORTED", 500],
+  [new errors.UnknownKeyError("redis", "load", "encrypt"), "ERR_HOLDFAST_UNKNOWN_KEY", 503],
+  [new errors.BrokenSealError("redis", "load"), "ERR_HOLDFAST_BROKEN_SEAL", 503],
+  [new errors.NotSealedError("redis", "load"), "ERR_HOLDFAST_NOT_SEALED", 503],
+  [new errors.CsrfError("cross-site", "POST"), "ERR_HOLDFAST_CSRF", 403],
+  [new errors.TooManyGuessesError(9), "ERR_HOLDFAST_TOO_MANY_GUESSES", 429],
 ];
 
 describe("an error", () => {
@@ -30,7 +36,7 @@ describe("an error", () => {
 
   it("is in this list, whichever it is", () => {
     const listed = EACH.map(([error]) => error.constructor.name);
-    expect([...listed, "HoldfastError"].sort()).toEqual(Object.keys(errors).sort());
+    expect([...listed, "HoldfastError", "RefusedError"].sort()).toEqual(Object.keys(errors).sort());
   });
 
   it("has a code of its own", () => {
@@ -44,7 +50,8 @@ describe("an error", () => {
   });
 
   it("lets every timeout and every corrupt record be caught as a StoreError", () => {
+    const ofStores = /^(?:Store|UnknownKey|BrokenSeal|NotSealed)/;
     for (const [error] of EACH)
-      expect(error instanceof errors.StoreError).toBe(error.constructor.name.startsWith("Store"));
+      expect(error instanceof errors.StoreError).toBe(ofStores.test(error.constructor.name));
   });
 });

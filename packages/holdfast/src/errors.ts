@@ -1,3 +1,4 @@
+import type { CsrfRule } from "./engine/csrf.js";
 import { warn } from "./warn.js";
 
 /**
@@ -27,6 +28,7 @@ const STATUS_TEXTS: Readonly<Record<number, string>> = {
   401: "Unauthorized",
   403: "Forbidden",
   409: "Conflict",
+  429: "Too Many Requests",
   500: "Internal Server Error",
   503: "Service Unavailable",
 };
@@ -214,6 +216,71 @@ export class CrossOriginError extends HoldfastError {
       403,
       "The request comes from a page of another origin. If that page is yours, name its origin in `origins`.",
     );
+  }
+}
+
+/** A request is refused for what came with it. An event has told who runs the server, so nobody is warned. */
+export class RefusedError extends HoldfastError {
+  /** For the answer: Express, Koa, Fastify and others read them. */
+  readonly headers: Readonly<Record<string, string>>;
+
+  constructor(code: string, status: number, message: string, headers: Readonly<Record<string, string>> = {}) {
+    super(code, status, message);
+    this.headers = headers;
+  }
+
+  override getResponse(): Response {
+    return new Response(STATUS_TEXTS[this.status], { status: this.status, headers: this.headers });
+  }
+}
+
+/**
+ * An unsafe request that the CSRF guard refused, before the handler ran. `rule` says by what; a browser that follows the
+ * application's own pages never meets it.
+ */
+export class CsrfError extends RefusedError {
+  readonly rule: CsrfRule;
+
+  constructor(rule: CsrfRule, method: string) {
+    super(
+      "ERR_HOLDFAST_CSRF",
+      403,
+      `The CSRF guard refused a ${method} request (${rule}): ${CSRF_ADVICE[rule]}`,
+    );
+    this.rule = rule;
+  }
+}
+
+const CSRF_ADVICE: Readonly<Record<CsrfRule, string>> = {
+  "cross-site":
+    "Sec-Fetch-Site says that a page of another site sent it. If that page may, name its origin in `csrf.origins`, or the path " +
+    "in `csrf.exempt` where what comes there proves itself in another way.",
+  "same-site":
+    "Sec-Fetch-Site says that a page of another origin of this site sent it, such as a sibling subdomain. If that page is yours, " +
+    "name its origin in `csrf.origins`.",
+  "foreign-origin": "its Origin is none of `csrf.origins`.",
+  "unknown-origin":
+    "no Sec-Fetch-Site came, and there is nothing to compare its Origin with. Name the application's own origin in " +
+    "`csrf.origins`, or send the session's token.",
+  "no-origin":
+    "neither Sec-Fetch-Site nor Origin came, so it is no browser's of today. Send the session's token, use the bearer transport, or " +
+    "name the path in `csrf.exempt`.",
+  "wrong-token": "its token is not one of this session's. Get a new one with the page that sends it.",
+};
+
+/** A client has tried too many session tokens that don't verify. Those with a living session still pass. */
+export class TooManyGuessesError extends RefusedError {
+  /** Seconds until it may try again. */
+  readonly retryAfter: number;
+
+  constructor(retryAfter: number) {
+    super(
+      "ERR_HOLDFAST_TOO_MANY_GUESSES",
+      429,
+      `The client has sent too many session tokens that don't verify; it may try again in ${retryAfter} s.`,
+      { "Retry-After": String(retryAfter) },
+    );
+    this.retryAfter = retryAfter;
   }
 }
 

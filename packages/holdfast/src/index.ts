@@ -1,4 +1,5 @@
 /** Holdfast: sessions for Node.js. The engine; stores and adapters have entry points of their own. */
+export { checkCsrfToken } from "./adapters/binding.js";
 export type { Duration } from "./duration.js";
 export type { AllSessions, StoredSessionSummary } from "./engine/all-sessions.js";
 export type { ClientDescription } from "./engine/client.js";
@@ -9,6 +10,7 @@ export {
   type InitialData,
   type SessionsOptions,
 } from "./engine/create-sessions.js";
+export type { CsrfOptions, CsrfRule } from "./engine/csrf.js";
 export type { EncryptOptions } from "./engine/encrypt.js";
 export type { OnEndOptions, SessionEnd, SessionEndListener } from "./engine/endings.js";
 export type {
@@ -20,6 +22,7 @@ export type {
 } from "./engine/events.js";
 export { sessionEventNames } from "./engine/events.js";
 export type { Exchange } from "./engine/exchange.js";
+export type { GuessLimitOptions } from "./engine/guess-limit.js";
 export type { MergeStrategies, MergeStrategy } from "./engine/merge.js";
 export type { SessionReason } from "./engine/reason.js";
 export type { Identity } from "./engine/record.js";

@@ -1,4 +1,5 @@
 import { afterEach, describe, expect, it } from "vitest";
+import { fixedRecord } from "../src/engine/record.js";
 import type { Store } from "../src/stores/contract.js";
 import { memoryStore } from "../src/stores/memory.js";
 import { openShop, type TestShop } from "./support/shop.js";
@@ -63,6 +64,22 @@ describe("all sessions, for administration", () => {
     await shop.sessions.ofEveryone().revokeAll();
     expect(await all()).toEqual([]);
     expect(JSON.parse((await ada.get("/session")).body).userId).toBeUndefined();
+  });
+
+  it("passes over what is no session: notes of the library's own, and records that nobody can read", async () => {
+    const store = memoryStore();
+    shop = await openShop(store);
+    const ada = shop.browser();
+    await ada.post("/login/ada");
+    const call = { now: shop.clock.time, signal: new AbortController().signal };
+    const deadline = shop.clock.time + 60_000;
+    const note = (payload: string) => fixedRecord(1, payload, deadline);
+    await store.create("note".padEnd(43, "-"), note('{"users":["ada"]}'), call);
+    await store.create("broken".padEnd(43, "-"), note('{"format":1}\n{}'), call);
+    expect(await all()).toMatchObject([{ userId: "ada" }]);
+    expect(shop.events.filter(({ name }) => name === "store-error")).toHaveLength(1);
+    expect(await shop.sessions.ofEveryone().revokeAll()).toBe(1);
+    expect(await all()).toEqual([]);
   });
 
   it("says that a store without `scan` can't list", async () => {

@@ -1,5 +1,6 @@
 import type { ServerResponse } from "node:http";
 import type { ServerHttp2Stream } from "node:http2";
+import { RefusedError } from "../errors.js";
 import { shown } from "../shown.js";
 import { warn } from "../warn.js";
 import { describesAnswer, type HeldResponse } from "./held-response.js";
@@ -12,7 +13,8 @@ const INTERNAL_ERROR = 0x2;
  * whole already stands, one that has begun is cut off, so that nobody takes it for whole.
  */
 export function answerError(response: ServerResponse, error: unknown, held?: HeldResponse): void {
-  warn("HOLDFAST_HANDLER", `a request failed: ${error instanceof Error ? error.stack : shown(error)}`);
+  if (!(error instanceof RefusedError))
+    warn("HOLDFAST_HANDLER", `a request failed: ${error instanceof Error ? error.stack : shown(error)}`);
   if (response.writableEnded || held?.hasAnswer) return;
   if (response.headersSent || held?.hasBegun) {
     cutOff(response);
@@ -24,6 +26,8 @@ export function answerError(response: ServerResponse, error: unknown, held?: Hel
   const { statusCode, status = statusCode } = (error ?? {}) as { status?: unknown; statusCode?: unknown };
   response.statusCode = typeof status === "number" && status >= 400 && STATUS_CODES[status] ? status : 500;
   const body = STATUS_CODES[response.statusCode]!;
+  const { headers = {} } = error instanceof RefusedError ? error : {};
+  for (const [name, value] of Object.entries(headers)) response.setHeader(name, value);
   response.setHeader("Content-Type", "text/plain; charset=utf-8");
   response.setHeader("Content-Length", body.length);
   response.end(body);

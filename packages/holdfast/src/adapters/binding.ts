@@ -45,6 +45,22 @@ export async function openSessionOf(request: object): Promise<Session<any>> {
 }
 
 /**
+ * Shows the CSRF guard (`csrf: { formTokens: true }`) the token that came in a form, once that is parsed. Only where the guard
+ * asks for one; until then the request's session throws.
+ *
+ * @param request what the framework calls it: `req`, Koa's `ctx`, Fastify's `request`, Hono's `c`.
+ * @throws CsrfError where the token is not one of this session's. @throws InvalidArgumentError for a request without sessions.
+ */
+export async function checkCsrfToken(request: object, token: unknown): Promise<void> {
+  const { req, env } = request as { req?: object & { raw?: object }; env?: { incoming?: object } };
+  const holder = [request, env?.incoming, req?.raw, req].find((each) => each && bindingOf(each));
+  if (holder === undefined) throw noSession();
+  const { exchange } = bindingOf(holder)!;
+  await exchange.open();
+  exchange.confirm(token ?? "");
+}
+
+/**
  * `session` and `openSession` for a prototype that many requests share. On a request without a session, `session` is a
  * property like any other.
  * @param owner what applications call the object that has them. @param requestOf the request that belongs to it.

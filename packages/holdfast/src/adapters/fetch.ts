@@ -1,7 +1,7 @@
 import type { Exchange } from "../engine/exchange.js";
 import type { DefaultData, Session } from "../engine/session.js";
 import type { SessionSource } from "../engine/sessions.js";
-import { StoreError } from "../errors.js";
+import { RefusedError, StoreError } from "../errors.js";
 import { WebRequest, webHeaders } from "./web-request.js";
 
 export interface FetchOptions {
@@ -10,7 +10,7 @@ export interface FetchOptions {
 }
 
 export interface HandlerOptions<Args extends unknown[]> {
-  /** Makes the response for an error. Default: a plain 503 where the store failed; everything else is thrown on. */
+  /** Makes the response for an error. Default: a plain 503 where the store failed, 403 and 429 for what is refused; else it is thrown on. */
   onError?: (error: unknown, request: Request, ...rest: Args) => Response | Promise<Response>;
 }
 
@@ -73,10 +73,11 @@ export function fetchSessions<Data extends object>(
 
     handler(handle, { onError } = {}) {
       return async (request, ...rest) => {
-        const exchange = defer(request);
+        let exchange: Exchange<Data> | undefined;
         let answer: Response;
         let isThrown = false;
         try {
+          exchange = defer(request);
           await exchange.open();
           try {
             answer = await handle(request, exchange.session, ...rest);
@@ -88,9 +89,10 @@ export function fetchSessions<Data extends object>(
           }
           await exchange.commit();
         } catch (error) {
-          answer = await (onError ?? answerStoreFailure)(error, request, ...rest);
+          answer = await (onError ?? answerFailure)(error, request, ...rest);
           isThrown = false;
         }
+        if (exchange === undefined) return answer;
         const response = withSessionHeaders(exchange, answer);
         if (isThrown) throw response;
         return response;
@@ -110,7 +112,9 @@ async function settle(exchange: Exchange<any>, error: unknown, hasResponse: bool
   }
 }
 
-function answerStoreFailure(error: unknown): Response {
+/** What the library refuses by itself. The rest is the application's. */
+function answerFailure(error: unknown): Response {
+  if (error instanceof RefusedError) return error.getResponse();
   if (!(error instanceof StoreError)) throw error;
   return new Response("Service Unavailable", { status: 503, headers: { "Content-Type": "text/plain" } });
 }

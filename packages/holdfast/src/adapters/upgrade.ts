@@ -1,8 +1,8 @@
 import type { IncomingMessage } from "node:http";
+import { assertOrigins } from "../engine/origins.js";
 import type { DefaultData, Session } from "../engine/session.js";
 import type { SessionSource } from "../engine/sessions.js";
-import { ConfigurationError, CrossOriginError } from "../errors.js";
-import { shown } from "../shown.js";
+import { CrossOriginError } from "../errors.js";
 import { NodeRequest } from "./node-request.js";
 
 export interface UpgradeOptions {
@@ -28,25 +28,10 @@ export async function upgradeSession<Data extends object = DefaultData>(
   request: IncomingMessage,
   { origins }: UpgradeOptions = {},
 ): Promise<Session<Data>> {
-  assertOrigins(origins);
+  if (origins !== undefined && origins !== "any")
+    assertOrigins("origins", origins, 'a list of origins or "any"');
   assertOrigin(request, origins);
   return (await sessions.open(new NodeRequest(request))).withoutResponse().session;
-}
-
-/** As browsers send it: without a path, and a wildcard would match nothing. */
-const ORIGIN = /^[a-z][a-z0-9+.-]*:\/\/[^/?#*\s]+$/;
-
-function assertOrigins(origins: readonly string[] | "any" | undefined): void {
-  if (origins === undefined || origins === "any") return;
-  if (!Array.isArray(origins))
-    throw new ConfigurationError("origins", `expected a list of origins or "any", got ${shown(origins)}`);
-  for (const origin of origins) {
-    if (typeof origin !== "string" || !ORIGIN.test(origin))
-      throw new ConfigurationError(
-        "origins",
-        `${shown(origin)} is no origin, which looks like "https://shop.example"`,
-      );
-  }
 }
 
 function assertOrigin(request: IncomingMessage, origins: readonly string[] | "any" | undefined): void {

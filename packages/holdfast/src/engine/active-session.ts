@@ -77,6 +77,8 @@ export class ActiveSession {
   clearSiteData: string | undefined;
   /** Whether this request moves the idle deadline. */
   countsAsActivity = true;
+  /** Whether a session that holds nothing yet is to be stored all the same. */
+  wanted = false;
   /** The response's headers have left, or are leaving. */
   headersSent = false;
   /** The record that came in the cookie, where sessions live there. */
@@ -197,6 +199,7 @@ export class ActiveSession {
       seenAt: now,
       flash: flash.length > 0 ? flash : undefined,
       renewedFrom: this.#renewedFrom(step),
+      root: this.#root(step),
       ...(step.kind === "renew" && { predecessor: this.id }),
       ...(step.kind === "takeover" && { old: step.old }),
       ...(startsDeadlines && {
@@ -239,6 +242,12 @@ export class ActiveSession {
     if (step.kind === "renew") return this.id;
     if (step.kind === "takeover") return step.from;
     return step.kind === "write" && !this.#tokenIsInUse ? this.#meta.renewedFrom : undefined;
+  }
+
+  /** Whatever is handed out for a session outlives its renewals, and no change of privileges. */
+  #root(step: Step): string | undefined {
+    if (step.kind === "renew") return this.#meta.root ?? this.id;
+    return step.kind === "write" ? this.#meta.root : undefined;
   }
 
   get #tokenIsInUse(): boolean {
@@ -349,6 +358,7 @@ export class ActiveSession {
     this.#token = undefined;
     this.#id = undefined;
     this.standing = "none";
+    this.wanted = false;
   }
 
   /** Whether a step that writes is under way or waiting. */

@@ -1,8 +1,9 @@
+import { StoreCorruptError } from "../errors.js";
 import type { StoreRecord } from "../stores/contract.js";
 import { isSessionId } from "../token/token.js";
 import type { Engine } from "./engine.js";
 import { contentsOf, find, isExpired } from "./follow.js";
-import type { SessionMeta } from "./record.js";
+import { holdsSession, type SessionMeta } from "./record.js";
 import { endStored } from "./rotation.js";
 import { emitRevoked, type SessionSummary, summarise } from "./user-sessions.js";
 
@@ -29,6 +30,7 @@ export class AllSessions {
 
   /**
    * The living sessions, in no order. What begins or ends meanwhile may be among them or not, and Redis may give one twice.
+   * A record that can't be read, which is a session for nobody, is passed over, with the event `store-error`.
    * @throws UnsupportedError where the store can't list them.
    */
   async *list(): AsyncGenerator<StoredSessionSummary, void> {
@@ -87,10 +89,21 @@ async function* livingSessions(
   do {
     const page = await engine.store.scan(cursor, PAGE);
     for (const { id, record } of page.sessions) {
-      if (isExpired(record, engine.clock())) continue;
-      const contents = contentsOf(engine, record);
-      if ("meta" in contents) yield { id, record, meta: contents.meta };
+      if (!holdsSession(record) || isExpired(record, engine.clock())) continue;
+      const meta = readableMeta(engine, record);
+      if (meta !== undefined) yield { id, record, meta };
     }
     cursor = page.next;
   } while (cursor !== undefined);
+}
+
+/** One record that can't be read must not keep an administrator from ending all others. */
+function readableMeta(engine: Engine, record: StoreRecord): SessionMeta | undefined {
+  try {
+    const contents = contentsOf(engine, record);
+    return "meta" in contents ? contents.meta : undefined;
+  } catch (error) {
+    if (error instanceof StoreCorruptError) return undefined;
+    throw error;
+  }
 }

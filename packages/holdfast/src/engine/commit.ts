@@ -22,7 +22,7 @@ export function commit(active: ActiveSession): Awaitable<void> {
 
 function hasOtherWork(active: ActiveSession): boolean {
   if (active.busy) return true;
-  if (active.record === undefined) return false;
+  if (active.record === undefined) return active.wanted;
   return (
     hasUnconfirmedCookie(active) ||
     active.isTouchDue ||
@@ -52,7 +52,8 @@ async function store(active: ActiveSession, text: string | undefined): Promise<v
     await renew(active);
     text = undefined;
   }
-  if (text !== undefined || active.changed || active.renewalToConfirm) await write(active, undefined, text);
+  if (text !== undefined || active.changed || isMissing(active) || active.renewalToConfirm)
+    await write(active, undefined, text);
   else if (active.isTouchDue) {
     if (!(await touch(active))) return;
   } else if (active.standing === "signed-by-older-key") {
@@ -65,6 +66,11 @@ async function store(active: ActiveSession, text: string | undefined): Promise<v
   // The session is known to live, and the browser's cookie is out of date: its deadline has moved, or its secret is old.
   const outOfDate = active.engine.persistent || active.standing === "signed-by-older-key";
   if (outOfDate && active.token !== undefined && active.record !== undefined) active.cookieIntent = "set";
+}
+
+/** Whether the session is to be stored, though it holds nothing yet, and isn't. */
+function isMissing({ record, wanted }: ActiveSession): boolean {
+  return wanted && record === undefined;
 }
 
 /** A session that lives in its cookie was saved early on: another request may have ended it since. */

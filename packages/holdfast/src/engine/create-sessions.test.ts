@@ -71,6 +71,13 @@ describe("createSessions", () => {
       trustProxy: ["10.0.0.0/8"],
       rememberIp: true,
       cacheControl: "unless-set",
+      csrf: {
+        origins: ["https://shop.example"],
+        exempt: ["/webhooks/*"],
+        tokenHeader: "X-Token",
+        formTokens: true,
+      },
+      guessLimit: { max: 10, per: "10m", client: ({ remoteAddress }) => remoteAddress },
       clock: () => 0,
     };
     expect(create({ ...everything, initial: () => ({ cart: [], visits: 0, best: 0 }) })).toHaveProperty(

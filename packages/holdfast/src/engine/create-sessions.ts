@@ -10,10 +10,13 @@ import type { SecretSource } from "../token/secret-source.js";
 import { inProduction, warn } from "../warn.js";
 import { type Codec, isPlainObject, jsonCodec } from "./codec.js";
 import { type CookieHeld, payloadRoom, RequestStore } from "./cookie-held.js";
+import { type CsrfOptions, checkedCsrf } from "./csrf.js";
 import { checkedEncrypt, type EncryptOptions, sealingOf } from "./encrypt.js";
 import { Endings } from "./endings.js";
 import type { Engine } from "./engine.js";
 import { EventBus } from "./events.js";
+import { given } from "./given.js";
+import { checkedGuessLimit, type GuessLimitOptions } from "./guess-limit.js";
 import { Lanes } from "./lanes.js";
 import type { MergeStrategies, MergeStrategy } from "./merge.js";
 import type { Migration } from "./migration.js";
@@ -84,6 +87,17 @@ export interface SessionsOptions<Data extends object> {
    * addresses and CIDR blocks, or a function. Default: false.
    */
   trustProxy?: TrustProxy;
+  /**
+   * Refuse what pages of other origins make a browser send in its user's name (cross-site request forgery), before the handler
+   * runs: `CsrfError`, 403. True, or an object with the application's `origins`, what is `exempt`, and how tokens for old
+   * clients come. Default: false.
+   */
+  csrf?: boolean | CsrfOptions;
+  /**
+   * Refuse clients that try many session tokens which don't verify: `TooManyGuessesError`, 429. A living session always passes.
+   * True stands for 20 of them in a minute. Each process counts for itself. Default: false.
+   */
+  guessLimit?: boolean | GuessLimitOptions;
   /** Keep the client's IP address with the session, for the list of devices. Default: false. */
   rememberIp?: boolean;
   /**
@@ -166,6 +180,7 @@ export function createSessions<Data extends object = DefaultData>(
   const events = new EventBus();
   const cookies = createCookiePolicy(options.cookie);
   const shared = {
+    given: given(options),
     keyring: watchedKeyring("secrets", options.secrets ?? [], {
       production,
       clock: now,
@@ -180,6 +195,8 @@ export function createSessions<Data extends object = DefaultData>(
     lanes: new Lanes(storeTimeout),
     endings: new Endings(events),
     clock: now,
+    csrf: checkedCsrf(options.csrf ?? false),
+    guessLimit: checkedGuessLimit(options.guessLimit ?? false),
     trustsProxy: proxyTrust(options.trustProxy ?? false),
     production,
     idleTimeout,
@@ -314,6 +331,8 @@ const OPTION_NAMES: Record<keyof (SessionsOptions<object> & InitialData<object>)
   trustProxy: true,
   rememberIp: true,
   cacheControl: true,
+  csrf: true,
+  guessLimit: true,
   clock: true,
   initial: true,
 };

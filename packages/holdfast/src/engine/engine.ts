@@ -1,8 +1,11 @@
 import type { Keyring } from "../token/keyring.js";
 import type { Codec } from "./codec.js";
 import type { CookieHeld } from "./cookie-held.js";
+import type { CsrfGuard } from "./csrf.js";
 import type { Endings } from "./endings.js";
 import type { EventBus } from "./events.js";
+import type { Given } from "./given.js";
+import type { GuessLimit } from "./guess-limit.js";
 import type { Lanes } from "./lanes.js";
 import type { MergeStrategy } from "./merge.js";
 import type { Migration } from "./migration.js";
@@ -13,6 +16,7 @@ import type { Transport } from "./transport.js";
 
 /** The checked settings and the parts that every request shares. All times in milliseconds. */
 export interface Engine {
+  readonly given: Given;
   readonly store: EngineStore;
   /** Where what the store holds is encrypted; else undefined. */
   readonly encryption: Encryption | undefined;
@@ -21,6 +25,10 @@ export interface Engine {
   readonly keyring: Keyring;
   /** Where sessions of another library are taken over; else undefined. */
   readonly migration: Migration | undefined;
+  /** Where unsafe requests of other origins are refused; else undefined. */
+  readonly csrf: CsrfGuard | undefined;
+  /** Where those who try many tokens are refused; else undefined. */
+  readonly guessLimit: GuessLimit | undefined;
   /** How the session of a request travels. */
   readonly transportFor: (request: SessionRequest) => Transport;
   /** Whether cookies outlive the browser. */

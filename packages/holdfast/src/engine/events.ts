@@ -1,6 +1,7 @@
 import type { StoreError } from "../errors.js";
 import { shown } from "../shown.js";
 import { warn } from "../warn.js";
+import type { CsrfRule } from "./csrf.js";
 
 /** Why a cookie was not taken for a session. */
 export type CookieRejection =
@@ -57,6 +58,10 @@ export interface SessionEvents {
   conflict: { at: Date; sessionId: string; attempt: number };
   "dropped-write": { at: Date; sessionId: string | undefined; reason: DroppedWriteReason };
   "rejected-cookie": { at: Date; reason: CookieRejection; sessionId: string | undefined };
+  /** The CSRF guard refused a request. `sessionId` is the one whose token came, living or not. */
+  "csrf-refused": { at: Date; reason: CsrfRule; method: string; sessionId: string | undefined };
+  /** A client has tried more tokens that don't verify than it may; once for each window. `client` is its address, or /64. */
+  "guess-limit": { at: Date; client: string; guesses: number; until: Date };
   "store-error": { at: Date; operation: string; error: StoreError };
   /** Other secrets are in force, by their source or their schedule: so many. `option` is where they were set. */
   "secrets-changed": { at: Date; option: string; count: number };
@@ -78,6 +83,8 @@ const NAMES: Record<SessionEventName, true> = {
   conflict: true,
   "dropped-write": true,
   "rejected-cookie": true,
+  "csrf-refused": true,
+  "guess-limit": true,
   "store-error": true,
   "secrets-changed": true,
   "secrets-refused": true,

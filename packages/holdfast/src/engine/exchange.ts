@@ -2,6 +2,8 @@ import { SessionNotOpenError } from "../errors.js";
 import type { Awaitable } from "../stores/contract.js";
 import { ActiveSession } from "./active-session.js";
 import { commit, reportLateChanges } from "./commit.js";
+import { type CsrfDemand, refused } from "./csrf.js";
+import { isCsrfTokenOf } from "./csrf-token.js";
 import type { Engine } from "./engine.js";
 import { writeSessionHeaders } from "./headers.js";
 import { openSession } from "./open.js";
@@ -20,11 +22,14 @@ export class Exchange<Data extends object = DefaultData> {
   #active: ActiveSession | undefined;
   #session: Session<Data> | undefined;
   #headersSent = false;
+  /** What the CSRF guard asks for before anybody gets the session. */
+  #demand: CsrfDemand | undefined;
 
-  /** @internal */
+  /** @internal @throws CsrfError */
   constructor(engine: Engine, request: SessionRequest) {
     this.#engine = engine;
     this.#request = request;
+    if (engine.csrf !== undefined) this.#demand = engine.csrf.admit(engine, request);
   }
 
   /**
@@ -43,6 +48,23 @@ export class Exchange<Data extends object = DefaultData> {
   #opened(active: ActiveSession): void {
     this.#active = active;
     active.headersSent = this.#headersSent;
+    if (this.#demand?.token !== undefined) this.confirm(this.#demand.token);
+  }
+
+  /**
+   * Shows the CSRF guard the session's token, where it asks for one.
+   * @throws CsrfError where it is not one of this session's.
+   */
+  confirm(token: unknown): void {
+    if (this.#demand === undefined) return;
+    const active = this.#active;
+    if (active === undefined) throw new SessionNotOpenError();
+    if (!isCsrfTokenOf(active, token)) {
+      const id = active.record === undefined ? undefined : active.id;
+      const rule = token === undefined ? this.#demand.rule : "wrong-token";
+      throw refused(this.#engine, this.#request, rule, id);
+    }
+    this.#demand = undefined;
   }
 
   /** `open` and then `session`, as frameworks offer it to the handlers of a lazy request. */
@@ -51,9 +73,10 @@ export class Exchange<Data extends object = DefaultData> {
     return this.session;
   }
 
-  /** @throws SessionNotOpenError before `open` has found it. */
+  /** @throws SessionNotOpenError before `open` has found it. @throws CsrfError before `confirm`, where the guard asks for it. */
   get session(): Session<Data> {
     if (this.#active === undefined) throw new SessionNotOpenError();
+    if (this.#demand !== undefined) this.confirm(undefined);
     this.#session ??= new Session<Data>(this.#active);
     return this.#session;
   }

@@ -1,3 +1,4 @@
+import type { TooManyGuessesError } from "../errors.js";
 import type { Awaitable, StoreRecord } from "../stores/contract.js";
 import type { Verification } from "../token/keyring.js";
 import { ActiveSession } from "./active-session.js";
@@ -12,19 +13,19 @@ import { MAX_VALUES, type Transport } from "./transport.js";
 
 /**
  * Finds the session of a request: its cookie, the signature, the record, the deadlines. Whatever the cookie holds, this
- * never throws for it; only a store that fails does. A cookie that doesn't verify costs no store call.
+ * never throws for it, unless a limit of guesses says so; only a store that fails does. A cookie that doesn't verify costs no store call.
  */
 export function openSession(engine: Engine, request: SessionRequest): Awaitable<ActiveSession> {
   const transport = engine.transportFor(request);
   if (engine.cookieHeld === undefined) {
-    const found = verifiedCandidates(engine, transport.values(request), engine.keyring.verify);
+    const found = verifiedCandidates(engine, request, transport.values(request), engine.keyring.verify);
     const opened = openCandidates(engine, request, transport, found);
     if (engine.migration === undefined) return opened;
     return opened instanceof Promise ? opened.then(takeOverOld) : takeOverOld(opened);
   }
   const store = new RequestStore(engine.cookieHeld);
   const take = (value: string) => store.take(value, transport);
-  const found = verifiedCandidates(engine, transport.values(request), take);
+  const found = verifiedCandidates(engine, request, transport.values(request), take);
   return openCandidates({ ...engine, store }, request, transport, found);
 }
 
@@ -44,24 +45,29 @@ function openCandidates(
   return loaded instanceof Promise ? loaded.then(open) : open(loaded);
 }
 
-/** What verifies of the values that came, or, where nothing does, why. */
+/** What verifies of the values that came, or, where nothing does, why. @throws TooManyGuessesError */
 function verifiedCandidates(
   engine: Engine,
+  request: SessionRequest,
   values: readonly string[],
   verify: (value: string) => Verification,
 ): readonly Candidate[] | SessionReason {
   if (values.length === 0) return "none-sent";
   if (values.length > MAX_VALUES) return reject(engine, "too-many");
   let refused: SessionReason | undefined;
+  let limited: TooManyGuessesError | undefined;
   const candidates: Candidate[] = [];
   for (const value of values) {
     const verification = verify(value);
     if ("refused" in verification) {
       refused = reject(engine, verification.refused);
+      limited = engine.guessLimit?.count(engine, request, value) ?? limited;
     } else if (!candidates.some(({ token }) => token === verification.token)) {
       candidates.push(verification);
     }
   }
+  // Whoever shares an address with one who guesses, and has a token of ours, is let through.
+  if (candidates.length === 0 && limited !== undefined) throw limited;
   return candidates.length === 0 && refused !== undefined ? refused : candidates;
 }
 

@@ -38,6 +38,8 @@ export interface SessionMeta {
   readonly renewedFrom?: string | undefined;
   /** The id of the last renewal's tombstone, which the next renewal removes. */
   readonly predecessor?: string | undefined;
+  /** The id that CSRF tokens are bound to, where a renewal has changed it: the one since the last login or `rotate`. */
+  readonly root?: string | undefined;
   /** The sealed reference of the old session that this one was made of, where that was left in its place. */
   readonly old?: string | undefined;
 }
@@ -77,6 +79,11 @@ export function fixedRecord(version: number, payload: string, deadline: number):
   return { version, payload, idleDeadline: deadline, absoluteDeadline: deadline, userId: null };
 }
 
+/** Whether it is a session's record: a tombstone and a note of the library's own have one line only. */
+export function holdsSession({ payload }: StoreRecord): boolean {
+  return payload.includes("\n");
+}
+
 /** Reads a payload. @throws Error that says what is wrong, without a word of the payload. */
 export function decodePayload(payload: string): Contents {
   const lineEnd = payload.indexOf("\n");
@@ -88,7 +95,7 @@ export function decodePayload(payload: string): Contents {
       throw new Error("its tombstone names no successor");
     return { tombstone: head as unknown as Tombstone };
   }
-  const { createdAt, seenAt, tokenAt, authenticatedAt, client, flash, renewedFrom, predecessor } = head;
+  const { createdAt, seenAt, tokenAt, authenticatedAt, client, flash, renewedFrom, predecessor, root } = head;
   if (!Number.isFinite(createdAt) || !Number.isFinite(seenAt) || !Number.isFinite(tokenAt)) {
     throw new Error("its times are missing");
   }
@@ -99,7 +106,7 @@ export function decodePayload(payload: string): Contents {
   if (flash !== undefined && !(Array.isArray(flash) && flash.every(isFlashEntry))) {
     throw new Error("its flash messages are malformed");
   }
-  if ([renewedFrom, predecessor].some((id) => id !== undefined && !isSessionId(id))) {
+  if ([renewedFrom, predecessor, root].some((id) => id !== undefined && !isSessionId(id))) {
     throw new Error("its predecessor is malformed");
   }
   return { meta: head as unknown as SessionMeta, text: payload.slice(lineEnd + 1) };

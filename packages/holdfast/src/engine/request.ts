@@ -19,6 +19,12 @@ export interface SessionRequest {
   readonly clientAddress?: string | undefined;
 }
 
+/** The path of a request's target; what is no path, as in "OPTIONS *", stays as it is. */
+export function pathOf(target: string): string {
+  const query = target.indexOf("?");
+  return query === -1 ? target : target.slice(0, query);
+}
+
 /** Whose `X-Forwarded-Proto` and `Forwarded` headers to believe: nobody's, everybody's, addresses and CIDR blocks, or a test. */
 export type TrustProxy = boolean | readonly string[] | ((remoteAddress: string | undefined) => boolean);
 

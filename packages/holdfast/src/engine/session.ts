@@ -4,6 +4,7 @@ import type { ActiveSession } from "./active-session.js";
 import type { ClientDescription } from "./client.js";
 import { jsonCodec } from "./codec.js";
 import { touch } from "./commit.js";
+import { csrfTokenOf, isCsrfTokenOf } from "./csrf-token.js";
 import type { OnEndOptions, SessionEndListener } from "./endings.js";
 import { find } from "./follow.js";
 import type { SessionReason } from "./reason.js";
@@ -224,6 +225,24 @@ export class Session<Data extends object = DefaultData> {
       if (destination.kind !== "live") throw new SessionGoneError();
       active.reloadFrom(destination);
     });
+  }
+
+  /**
+   * A token for the forms and scripts of this session's pages, for the CSRF guard (`csrf`) to know old clients by: in the
+   * header `X-CSRF-Token`, or in a form field for `checkCsrfToken`. It is good as long as the session, over renewals, and ends
+   * with a login, `rotate` or logout. Each call gives another; all are good.
+   *
+   * A session of which nothing is stored is stored with this response, so that it is there when the form comes back: ask for a
+   * token only where a page has a form.
+   * @throws HeadersSentError where it is too late for that.
+   */
+  csrfToken(): string {
+    return csrfTokenOf(this.#active);
+  }
+
+  /** Whether a text is one of this session's CSRF tokens, compared in constant time. Takes anything, and never throws. */
+  hasCsrfToken(token: unknown): boolean {
+    return isCsrfTokenOf(this.#active, token);
   }
 
   /** Leaves a message for the next page. Any plain value. */

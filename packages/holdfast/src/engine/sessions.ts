@@ -5,6 +5,7 @@ import { AllSessions } from "./all-sessions.js";
 import type { Engine } from "./engine.js";
 import type { SessionEventListener, SessionEventName } from "./events.js";
 import { Exchange } from "./exchange.js";
+import { BEHIND } from "./given.js";
 import { type ReencryptOptions, type ReencryptProgress, reencrypt } from "./reencrypt.js";
 import type { SessionRequest } from "./request.js";
 import { RevocableUser } from "./revocable-user.js";
@@ -34,6 +35,11 @@ export abstract class BaseSessions<Data extends object> implements SessionSource
   constructor(engine: Engine, sweepInterval: number | undefined) {
     this.#engine = engine;
     if (sweepInterval !== undefined) this.#scheduleSweep(sweepInterval);
+  }
+
+  /** For the command line. @internal */
+  get [BEHIND](): Engine {
+    return this.#engine;
   }
 
   /**

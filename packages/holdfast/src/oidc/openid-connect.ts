@@ -2,6 +2,7 @@ import { createHash, randomBytes } from "node:crypto";
 import { compactVerify } from "jose";
 import * as client from "openid-client";
 import { type Duration, milliseconds } from "../duration.js";
+import { addBackchannel } from "../engine/backchannel.js";
 import type { Engine } from "../engine/engine.js";
 import type { Identity } from "../engine/record.js";
 import { assertUserId } from "../engine/rotation.js";
@@ -78,6 +79,9 @@ export class OpenidConnect {
   constructor(settings: OidcSettings, provider: Provider) {
     this.settings = settings;
     this.#provider = provider;
+    // No browser posts there, so a CSRF guard has nothing to judge it by; the logout token proves itself.
+    const { backchannelLogout } = settings.routes;
+    if (backchannelLogout !== false) addBackchannel(backchannelLogout);
     this.#transactions = new Transactions(settings.baseUrl, settings.loginTimeout, settings.maxLogins);
   }
 

@@ -1,4 +1,4 @@
-import { closeSync, openSync } from "node:fs";
+import { closeSync, existsSync, openSync } from "node:fs";
 import { createRequire } from "node:module";
 import { setTimeout as delay } from "node:timers/promises";
 import { ConfigurationError } from "../errors.js";
@@ -269,6 +269,17 @@ function openDatabase(path: string | undefined, durability: "normal" | "full"): 
     );
   }
   if (path !== ":memory:") makePrivateFile(path);
+  try {
+    const database = openByDriver(path);
+    configure(database, durability);
+    return database;
+  } catch (error) {
+    throw unusable(path, error);
+  }
+}
+
+/** By the first driver that is there. */
+function openByDriver(path: string): SqliteDatabase {
   const require = createRequire(import.meta.url);
   const drivers: Array<() => SqliteDatabase> = [
     () => new (require("node:sqlite").DatabaseSync)(path),
@@ -277,16 +288,41 @@ function openDatabase(path: string | undefined, durability: "normal" | "full"): 
   ];
   for (const open of drivers) {
     try {
-      const database = open();
-      configure(database, durability);
-      return database;
+      return open();
     } catch (error) {
-      if (!isMissingModule(error)) throw unusable(path, error);
+      if (!isMissingModule(error)) throw error;
     }
   }
   throw new ConfigurationError(
     "sqliteStore",
     "no SQLite driver was found. Use Node 22.13 or later, which has one, or run: npm install better-sqlite3 (or libsql)",
+  );
+}
+
+/** Looks without making or changing anything. @throws ConfigurationError where the file holds no such table of sessions. @internal */
+export function assertStored(path: string, table = "holdfast_sessions"): void {
+  if (!existsSync(path)) throw new ConfigurationError("sqliteStore.path", `there is no file ${path}`);
+  let tables: string[] = [];
+  try {
+    const database = openByDriver(path);
+    try {
+      const made = database.prepare("SELECT 1 FROM sqlite_schema WHERE name = 'holdfast_schema'").get();
+      if (made !== undefined)
+        tables = database
+          .prepare("SELECT table_name FROM holdfast_schema")
+          .all()
+          .map((row) => row.table_name);
+    } finally {
+      database.close();
+    }
+  } catch (error) {
+    throw unusable(path, error);
+  }
+  if (tables.includes(table)) return;
+  const others = tables.length === 0 ? "" : `; it has ${tables.join(", ")}`;
+  throw new ConfigurationError(
+    "sqliteStore.table",
+    `${path} has no table of sessions called ${table}${others}`,
   );
 }
 
@@ -300,6 +336,7 @@ function makePrivateFile(path: string): void {
 }
 
 function unusable(path: string, error: unknown): ConfigurationError {
+  if (error instanceof ConfigurationError) return error;
   return new ConfigurationError("sqliteStore.path", `${path} can't be opened: ${(error as Error).message}`);
 }
 

@@ -2,6 +2,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import type { AddressInfo, Socket } from "node:net";
 import { createSessions, type SessionsOptions } from "../../src/engine/create-sessions.js";
 import { type SessionEventName, sessionEventNames } from "../../src/engine/events.js";
+import type { Sessions } from "../../src/engine/sessions.js";
 import { Barrier } from "../support/barrier.js";
 import { Browser } from "../support/browser.js";
 import { sendOverHttp1, sendOverHttp2 } from "../support/http.js";
@@ -19,6 +20,7 @@ export interface ApplicationOptions extends Partial<Pick<Setup, "trustProxy" | "
 /** A framework's application on a port of loopback, from a test's point of view. */
 export interface Application {
   readonly url: string;
+  readonly sessions: Sessions<any>;
   readonly store: SlowStore;
   readonly clock: Clock;
   readonly events: Array<{ name: SessionEventName; [key: string]: any }>;
@@ -75,6 +77,7 @@ export async function startApplication(
 
   return {
     url,
+    sessions,
     store,
     clock,
     events,

@@ -1,5 +1,6 @@
 import { afterEach, describe, expect, it, vi } from "vitest";
 import type { Answer, Browser } from "../support/browser.js";
+import { requestWith } from "../support/exchange.js";
 import { SECRET } from "../support/shop.js";
 import { WRITES } from "../support/slow-store.js";
 import { type Application, type ApplicationOptions, startApplication } from "./application.js";
@@ -549,6 +550,101 @@ export function testFramework(framework: Framework): void {
         );
         expect(store.lastData).toEqual({ written: true });
         expect((await read(user)).data).toEqual({ written: true });
+      },
+    );
+
+    describe("refuses what other origins make a browser send, with the option csrf,", () => {
+      const ORIGIN = "https://shop.example";
+      const guarded = { sessions: { csrf: { origins: [ORIGIN], exempt: ["/set/hook/1"] } } };
+
+      it.each<[who: string, reason: string, headers: Record<string, string>]>([
+        [
+          "a page of another site",
+          "cross-site",
+          { "sec-fetch-site": "cross-site", origin: "https://evil.example" },
+        ],
+        [
+          "a sibling subdomain",
+          "same-site",
+          { "sec-fetch-site": "same-site", origin: "https://blog.shop.example" },
+        ],
+        ["a page of another site in an old browser", "foreign-origin", { origin: "https://evil.example" }],
+        ["an old browser that hides its origin", "unknown-origin", { origin: "null" }],
+        ["who says nothing", "no-origin", {}],
+        [
+          "who brings a wrong token",
+          "wrong-token",
+          { "x-csrf-token": `${"A".repeat(22)}.${"A".repeat(43)}` },
+        ],
+      ])(
+        "as by %s: the handler doesn't run, and the session stays as it is",
+        async (_who, reason, headers) => {
+          const { barrier, browser, events, reached } = await start(guarded);
+          const user = browser();
+          await user.post("/set/a/1", { origin: ORIGIN });
+          await user.post("/login/ada", { origin: ORIGIN });
+          barrier("handler").open();
+          const { status, setCookie } = await user.post("/set/a/2?hold=handler&secret=x", headers);
+          expect({ status, setCookie, reached }).toEqual({ status: 403, setCookie: [], reached: [] });
+          const { sessionId } = events.find(({ name }) => name === "login")!;
+          expect(events.filter(({ name }) => name === "csrf-refused")).toEqual([
+            { name: "csrf-refused", at: expect.any(Date), reason, method: "POST", sessionId },
+          ]);
+          expect(await read(user)).toEqual({ userId: "ada", isNew: false, data: { a: "1" } });
+        },
+      );
+
+      it("and no request of its own pages, links from elsewhere, and what is exempt", async () => {
+        const { browser, events } = await start(guarded);
+        const own: Array<Record<string, string>> = [
+          { "sec-fetch-site": "same-origin", origin: "null" },
+          { "sec-fetch-site": "none" },
+          { origin: ORIGIN },
+        ];
+        for (const headers of own)
+          expect((await browser().post("/set/a/1", headers)).status, JSON.stringify(headers)).toBe(200);
+        expect((await browser().get("/read", { "sec-fetch-site": "cross-site" })).status).toBe(200);
+        expect((await browser().head("/read", { "sec-fetch-site": "cross-site" })).status).toBe(200);
+        expect((await browser().post("/set/hook/1")).status).toBe(200);
+        expect(events.filter(({ name }) => name === "csrf-refused")).toEqual([]);
+      });
+
+      it("and no old client that shows a token of the session", async () => {
+        const { browser, sessions } = await start(guarded);
+        const user = browser();
+        await user.post("/login/ada", { origin: ORIGIN });
+        const page = requestWith(user.cookieHeader, { host: "127.0.0.1" }, false);
+        const { session } = await sessions.open({ ...page, remoteAddress: "127.0.0.1" });
+        const token = session.csrfToken();
+        expect((await user.post("/set/a/1", { "x-csrf-token": token })).status).toBe(200);
+        expect((await read(user)).data).toEqual({ a: "1" });
+        expect((await browser().post("/set/a/1", { "x-csrf-token": token })).status).toBe(403);
+      });
+    });
+
+    it.skipIf(lacks.includes("peer address"))(
+      "answers 429 to who tries many tokens, with the option guessLimit, and lets living sessions pass",
+      async () => {
+        const { browser, clock, events, reached, barrier } = await start({
+          sessions: { guessLimit: { max: 3 } },
+        });
+        barrier("handler").open();
+        const user = browser();
+        await user.post("/set/a/1");
+        const guess = async (n: number) => {
+          const cookie = `sid=${`${n}`.padEnd(43, "A")}.${"A".repeat(43)}`;
+          return (await browser().get("/read?hold=handler", { cookie })).status;
+        };
+        expect([await guess(1), await guess(2), await guess(3)]).toEqual([200, 200, 200]);
+        expect([await guess(4), await guess(5)]).toEqual([429, 429]);
+        expect(reached).toHaveLength(3);
+        expect((await read(user)).data).toEqual({ a: "1" });
+        expect((await browser().get("/read")).status).toBe(200);
+        expect(events.filter(({ name }) => name === "guess-limit")).toEqual([
+          expect.objectContaining({ client: "127.0.0.1", guesses: 3 }),
+        ]);
+        clock.advance(60_000);
+        expect(await guess(6)).toBe(200);
       },
     );
 

@@ -1,0 +1,43 @@
+import { createHash } from "node:crypto";
+import type { Store } from "../stores/contract.js";
+import type { CookieStore } from "../stores/cookie.js";
+import { isSecretSource } from "../token/secret-source.js";
+import type { CookieSessionsOptions, SessionsOptions } from "./create-sessions.js";
+import type { Engine } from "./engine.js";
+
+type Options = Partial<Omit<SessionsOptions<any>, "store">> & { store?: Store | CookieStore };
+
+/** What `createSessions` was given, as it was given. The secrets are not among it: only what can be said of them. */
+export interface Given {
+  readonly options: Readonly<Omit<Options, "secrets">>;
+  /** Where secrets come from that may change, as in "the file /run/secrets/session"; undefined for a list. */
+  readonly secretSource: string | undefined;
+  /** How many secrets a list has that are set. */
+  readonly secretCount: number;
+  /** The SHA-256 of each secret that is text, to know one again that is written down somewhere. */
+  readonly secretDigests: readonly string[];
+}
+
+export function given(all: SessionsOptions<any> | CookieSessionsOptions<any>): Given {
+  const { secrets, ...options }: Options = all;
+  const source = isSecretSource(secrets) ? secrets.description : undefined;
+  const list = source === undefined ? [secrets].flat().filter(Boolean) : [];
+  return {
+    options,
+    secretSource: source,
+    secretCount: list.length,
+    secretDigests: list.filter((secret) => typeof secret === "string").map(digestOf),
+  };
+}
+
+export function digestOf(text: string): string {
+  return createHash("sha256").update(text).digest("base64url");
+}
+
+/** By this the command line finds what is behind sessions, whichever copy of the package made them. */
+export const BEHIND: unique symbol = Symbol.for("holdfast.behind") as never;
+
+/** What is behind sessions; undefined for a value that is none. */
+export function behind(sessions: unknown): Engine | undefined {
+  return (sessions as { [BEHIND]?: Engine } | null | undefined)?.[BEHIND];
+}
