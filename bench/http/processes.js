@@ -5,20 +5,24 @@ import { fileURLToPath } from "node:url";
 const pathOf = (file) => fileURLToPath(new URL(file, import.meta.url));
 
 /** A variant's server, with the addresses of the database servers in its environment. */
-export async function startServer(name, env) {
+export async function startServer(name, env, execArgv = []) {
   const child = fork(pathOf("servers/start.js"), [name], {
+    execArgv,
     env: { ...process.env, NODE_ENV: "production", NODE_NO_WARNINGS: "1", ...env },
   });
   const { port } = await nextMessage(child, name);
+  const ask = (question) => {
+    const answer = nextMessage(child, name);
+    child.send(question);
+    return answer;
+  };
   return {
     name,
     port,
     /** Processor time in microseconds, and memory in bytes, used so far. */
-    async usage() {
-      const answer = nextMessage(child, name);
-      child.send("usage");
-      return answer;
-    },
+    usage: () => ask("usage"),
+    /** Bytes of the heap and of the process, once everything is collected (needs `--expose-gc`). */
+    memory: () => ask("memory"),
     stop: () => stop(child),
   };
 }

@@ -9,8 +9,16 @@ const server = await listen(variant);
 if (!server.listening) await new Promise((resolve) => server.once("listening", resolve));
 process.send({ port: server.address().port });
 
-// Asked before and after each measurement: processor time in microseconds, memory in bytes.
-process.on("message", () => {
-  const { user, system } = process.cpuUsage();
-  process.send({ cpu: user + system, memory: process.memoryUsage.rss() });
-});
+const ANSWERS = {
+  /** Before and after each measurement: processor time in microseconds, memory in bytes. */
+  usage() {
+    const { user, system } = process.cpuUsage();
+    return { cpu: user + system, memory: process.memoryUsage.rss() };
+  },
+  memory() {
+    for (let n = 0; n < 3; n++) globalThis.gc();
+    const { heapUsed, rss } = process.memoryUsage();
+    return { heap: heapUsed, rss };
+  },
+};
+process.on("message", (question) => process.send(ANSWERS[question]()));
