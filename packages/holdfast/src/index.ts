@@ -1,5 +1,15 @@
 /** Holdfast: sessions for Node.js. The engine; stores and adapters have entry points of their own. */
+
 export { checkCsrfToken } from "./adapters/binding.js";
+
+export {
+  type AuditContext,
+  type AuditLogOptions,
+  type AuditRecord,
+  auditLog,
+} from "./audit/audit-log.js";
+export type { AuditLevel } from "./audit/vocabulary.js";
+
 export type { Duration } from "./duration.js";
 export type { AllSessions, StoredSessionSummary } from "./engine/all-sessions.js";
 export type { ClientDescription } from "./engine/client.js";
@@ -14,6 +24,7 @@ export type { CsrfOptions, CsrfRule } from "./engine/csrf.js";
 export type { EncryptOptions } from "./engine/encrypt.js";
 export type { OnEndOptions, SessionEnd, SessionEndListener } from "./engine/endings.js";
 export type {
+  AnySessionEvent,
   CookieRejection,
   DroppedWriteReason,
   SessionEventListener,

@@ -40,6 +40,7 @@ export function sealSession(
 
 /** The store of one request: the sessions that its cookies held, and what becomes of them. */
 export class RequestStore implements EngineStore {
+  readonly name = "cookie";
   readonly #held: CookieHeld;
   readonly #records = new Map<string, StoreRecord>();
 

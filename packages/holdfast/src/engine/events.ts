@@ -1,3 +1,4 @@
+import type { Channel } from "node:diagnostics_channel";
 import type { StoreError } from "../errors.js";
 import { shown } from "../shown.js";
 import { warn } from "../warn.js";
@@ -93,24 +94,48 @@ const NAMES: Record<SessionEventName, true> = {
 /** Every event name, for listening to all of them. */
 export const sessionEventNames = Object.keys(NAMES) as readonly SessionEventName[];
 
-export type SessionEventListener<Name extends SessionEventName> = (event: SessionEvents[Name]) => void;
+/** Any event, with its name: what a listener of "*" gets, and the subscribers of the diagnostics channel. */
+export type AnySessionEvent = {
+  [Name in SessionEventName]: { readonly name: Name } & Readonly<SessionEvents[Name]>;
+}[SessionEventName];
+
+export type SessionEventListener<Name extends SessionEventName | "*"> = (
+  event: Name extends SessionEventName ? SessionEvents[Name] : AnySessionEvent,
+) => void;
+
+/** Where every event of every `createSessions` in this process is published, while somebody subscribes. */
+export const DIAGNOSTICS_CHANNEL = "holdfast:session";
+
+// Not imported: runtimes that don't have it can do all the rest.
+const channel = process.getBuiltinModule?.("node:diagnostics_channel")?.channel(DIAGNOSTICS_CHANNEL) as
+  | Channel
+  | undefined;
 
 /** Typed listeners. A listener that throws, or rejects, is reported as a warning and never breaks a request. */
 export class EventBus {
-  readonly #listeners = new Map<SessionEventName, Set<(event: any) => void>>();
+  readonly #listeners = new Map<SessionEventName | "*", Set<(event: any) => void>>();
 
-  on<Name extends SessionEventName>(name: Name, listener: SessionEventListener<Name>): void {
+  on<Name extends SessionEventName | "*">(name: Name, listener: SessionEventListener<Name>): void {
     const listeners = this.#listeners.get(name) ?? new Set();
     this.#listeners.set(name, listeners.add(listener));
   }
 
-  off<Name extends SessionEventName>(name: Name, listener: SessionEventListener<Name>): void {
+  off<Name extends SessionEventName | "*">(name: Name, listener: SessionEventListener<Name>): void {
     this.#listeners.get(name)?.delete(listener);
   }
 
   emit<Name extends SessionEventName>(name: Name, event: SessionEvents[Name]): void {
+    this.#tell(name, name, event);
+    const published = channel?.hasSubscribers === true;
+    if (!published && !this.#listeners.get("*")?.size) return;
+    const named = { name, ...event };
+    this.#tell("*", name, named);
+    if (published) channel?.publish(named);
+  }
+
+  #tell(listened: SessionEventName | "*", name: SessionEventName, event: object): void {
     // A copy, for a listener may add and remove listeners.
-    for (const listener of [...(this.#listeners.get(name) ?? [])]) {
+    for (const listener of [...(this.#listeners.get(listened) ?? [])]) {
       callListener(`the event "${name}"`, listener, event);
     }
   }

@@ -18,8 +18,8 @@ export interface SessionSource<Data extends object = DefaultData> {
   defer(request: SessionRequest): Exchange<Data>;
 }
 
-/** What is behind sessions, for the classes below. */
-let engineOf: (sessions: BaseSessions<any>) => Engine;
+/** @internal What is behind sessions, for the library's other parts. */
+export let engineOf: (sessions: BaseSessions<any>) => Engine;
 
 /** What all sessions offer, wherever they are kept. */
 export abstract class BaseSessions<Data extends object> implements SessionSource<Data> {
@@ -57,13 +57,13 @@ export abstract class BaseSessions<Data extends object> implements SessionSource
     return new Exchange<Data>(this.#engine, request);
   }
 
-  /** Listens to what happens to sessions. No event holds a token, a secret or session data. */
-  on<Name extends SessionEventName>(name: Name, listener: SessionEventListener<Name>): this {
+  /** Listens to what happens to sessions, to one kind of event or, by "*", to all. No event holds a token, a secret or session data. */
+  on<Name extends SessionEventName | "*">(name: Name, listener: SessionEventListener<Name>): this {
     this.#engine.events.on(name, listener);
     return this;
   }
 
-  off<Name extends SessionEventName>(name: Name, listener: SessionEventListener<Name>): this {
+  off<Name extends SessionEventName | "*">(name: Name, listener: SessionEventListener<Name>): this {
     this.#engine.events.off(name, listener);
     return this;
   }

@@ -13,6 +13,8 @@ import { recordFault } from "./record.js";
 
 /** A store as the engine uses it: `StoreClient`, or for sessions that live in their cookie the `RequestStore`. */
 export interface EngineStore {
+  /** As in "sqlite". */
+  readonly name: string;
   load(id: string): Awaitable<StoreRecord | undefined>;
   create(id: string, record: StoreRecord): Awaitable<boolean>;
   replace(id: string, expectedVersion: number, record: StoreRecord): Awaitable<ReplaceResult>;
