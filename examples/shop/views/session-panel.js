@@ -11,6 +11,7 @@ const MEANINGS = {
   login: "signed in",
   logout: "signed out",
   revoked: "ended from outside",
+  "refused-login": "more sessions than allowed",
   expired: "past its deadline",
   conflict: "two changes at once, merged",
   "dropped-write": "a change that came too late",

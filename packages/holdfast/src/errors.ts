@@ -284,6 +284,24 @@ export class TooManyGuessesError extends RefusedError {
   }
 }
 
+/**
+ * A login was refused, for the user has as many sessions as `maxSessionsPerUser` allows (with `atSessionLimit: "refuse"`). Nobody
+ * was logged in, and none of the others was ended.
+ */
+export class TooManySessionsError extends HoldfastError {
+  readonly limit: number;
+
+  constructor(limit: number) {
+    super(
+      "ERR_HOLDFAST_TOO_MANY_SESSIONS",
+      409,
+      `The login was refused: its user has ${limit} sessions already, the most that maxSessionsPerUser allows. Show them with ` +
+        "sessions.ofUser(userId).list(), let the user end one with .revoke(id), and log in again.",
+    );
+    this.limit = limit;
+  }
+}
+
 /** `login` as one user in the living session of another. Log the first one out before. */
 export class UserMismatchError extends HoldfastError {
   constructor() {

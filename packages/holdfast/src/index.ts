@@ -40,6 +40,7 @@ export type { Identity } from "./engine/record.js";
 export type { ReencryptOptions, ReencryptProgress } from "./engine/reencrypt.js";
 export type { SessionRequest, TrustProxy } from "./engine/request.js";
 export type { RevocableUser } from "./engine/revocable-user.js";
+export type { EndReason, RevokedBy, RevokeOptions, RevokeReason } from "./engine/revocation.js";
 export type { DefaultData, LoginOptions, LogoutOptions, Session, SessionData } from "./engine/session.js";
 export type { CookieSessions, RevocableCookieSessions, SessionSource, Sessions } from "./engine/sessions.js";
 export type { ResponseHeaders, TransportOption } from "./engine/transport.js";

@@ -1,10 +1,11 @@
 import { jsonCodec } from "../engine/codec.js";
+import { tombstoneFor } from "../engine/ending.js";
 import type { StoredSessions } from "../engine/engine.js";
 import { EventBus } from "../engine/events.js";
 import { contentsOf, find } from "../engine/follow.js";
 import { mergeData } from "../engine/merge.js";
 import { encodeSession, type SessionMeta } from "../engine/record.js";
-import { assertUserId, tombstoneFor } from "../engine/rotation.js";
+import { assertUserId } from "../engine/rotation.js";
 import { StoreClient } from "../engine/store-client.js";
 import { swap } from "../engine/write.js";
 import { ConflictError, SessionGoneError } from "../errors.js";

@@ -47,6 +47,9 @@ export type Step =
   | {
       readonly kind: "login";
       readonly userId: string;
+      /** The name of the login. */
+      readonly login: string;
+      readonly loginOrder?: number | undefined;
       readonly identity?: Identity | undefined;
       /** The latest end, in milliseconds since the epoch. */
       readonly until?: number | undefined;
@@ -55,6 +58,7 @@ export type Step =
   | {
       readonly kind: "takeover";
       readonly userId: string | null;
+      readonly login: string | undefined;
       readonly from: string;
       readonly old: string | undefined;
     };
@@ -197,6 +201,7 @@ export class ActiveSession {
     const meta: SessionMeta = {
       ...this.#meta,
       seenAt: now,
+      login: this.#loginName(step, userId),
       flash: flash.length > 0 ? flash : undefined,
       renewedFrom: this.#renewedFrom(step),
       root: this.#root(step),
@@ -206,7 +211,11 @@ export class ActiveSession {
         createdAt: now,
         client: describeClient(this.request, this.engine.rememberIp),
       }),
-      ...(step.kind === "login" && { authenticatedAt: now, identity: step.identity }),
+      ...(step.kind === "login" && {
+        authenticatedAt: now,
+        identity: step.identity,
+        loginOrder: step.loginOrder,
+      }),
       ...((step.kind !== "write" || this.#record === undefined) && { tokenAt: now }),
     };
     const record: StoreRecord = {
@@ -217,6 +226,12 @@ export class ActiveSession {
       userId,
     };
     return { record, meta, text };
+  }
+
+  #loginName(step: Step, userId: string | null): string | undefined {
+    if (step.kind === "login" || step.kind === "takeover") return step.login;
+    // One that was stored before logins had names.
+    return this.#meta.login ?? (userId === null ? undefined : this.#id);
   }
 
   #idleDeadline(now: number, absoluteDeadline: number, starts: boolean): number {

@@ -1,11 +1,13 @@
 import { StoreCorruptError } from "../errors.js";
 import type { StoreRecord } from "../stores/contract.js";
 import { isSessionId } from "../token/token.js";
+import { findToEnd } from "./ending.js";
 import type { Engine } from "./engine.js";
 import { contentsOf, find, isExpired } from "./follow.js";
+import { type Ending, endLiving } from "./living-sessions.js";
 import { holdsSession, type SessionMeta } from "./record.js";
-import { endStored } from "./rotation.js";
-import { emitRevoked, type SessionSummary, summarise } from "./user-sessions.js";
+import { checkedRevokeOptions, type RevokeOptions } from "./revocation.js";
+import { type SessionSummary, summarise } from "./user-sessions.js";
 
 /** A session of anybody's, as administrators see it. */
 export interface StoredSessionSummary extends SessionSummary {
@@ -47,20 +49,25 @@ export class AllSessions {
     return this.#summary(destination.id, record, meta);
   }
 
-  /** Ends one session, whosever it is, at once and everywhere. False where it is not a living session. */
-  async revoke(sessionId: string): Promise<boolean> {
-    const engine = this.#engine;
+  /**
+   * Ends one session, whosever it is, at once and everywhere, also where it takes a new token meanwhile. False where it is not a
+   * living session.
+   * @throws InvalidArgumentError
+   */
+  async revoke(sessionId: string, options?: RevokeOptions): Promise<boolean> {
+    const ending: Ending = { by: "revoke", ...checkedRevokeOptions("revoke", options) };
     if (!isSessionId(sessionId)) return false;
-    const destination = await find(engine, sessionId);
-    if (destination.kind !== "live") return false;
-    const { record } = destination.stored;
-    const id = await endStored(engine, destination.id, record, { ended: "revoked" });
-    emitRevoked(engine, id, record.userId ?? undefined, "revoke");
-    return true;
+    const destination = await findToEnd(this.#engine, sessionId);
+    if (destination?.kind !== "live") return false;
+    return endLiving(this.#engine, { id: destination.id, record: destination.stored.record }, ending);
   }
 
-  /** Ends every session that exists now, of all users and of nobody (OWASP ASVS 5.0, 7.4.5). The number ended. */
-  async revokeAll(): Promise<number> {
+  /**
+   * Ends every session that exists now, of all users and of nobody (OWASP ASVS 5.0, 7.4.5). The number ended.
+   * @throws InvalidArgumentError
+   */
+  async revokeAll(options?: RevokeOptions): Promise<number> {
+    const ending: Ending = { by: "revokeAll", ...checkedRevokeOptions("revokeAll", options) };
     const engine = this.#engine;
     const start = engine.clock();
     // One that takes a new token meanwhile may be passed over under both ids, so this looks until there are none.
@@ -68,9 +75,7 @@ export class AllSessions {
       let ended = 0;
       for await (const { id, record, meta } of livingSessions(engine)) {
         if (meta.createdAt > start) continue;
-        const endedId = await endStored(engine, id, record, { ended: "revoked" });
-        emitRevoked(engine, endedId, record.userId ?? undefined, "revokeAll");
-        ended++;
+        if (await endLiving(engine, { id, record }, ending)) ended++;
       }
       if (ended === 0) return total;
       total += ended;

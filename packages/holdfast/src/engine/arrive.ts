@@ -1,7 +1,7 @@
 import type { ActiveSession, TokenStanding } from "./active-session.js";
 import type { Engine } from "./engine.js";
 import type { CookieRejection } from "./events.js";
-import type { Destination, LiveSession } from "./follow.js";
+import type { Destination } from "./follow.js";
 import { reasonOf } from "./reason.js";
 import type { Tombstone } from "./record.js";
 
@@ -21,7 +21,9 @@ export async function arrive(
   const { engine } = active;
   switch (destination.kind) {
     case "live": {
-      const standing = standingOf(engine, candidate, destination);
+      const { renewals, stored } = destination;
+      const lost = stored.meta.renewedFrom !== undefined;
+      const standing = standingOf(engine, candidate, renewals, lost);
       if (standing === undefined) {
         active.reason = reject(engine, "renewed", candidate.id);
       } else {
@@ -48,39 +50,44 @@ export async function arrive(
       });
       return active;
     }
-    case "ended":
+    case "ended": {
+      const { renewals, tombstone } = destination;
       reject(engine, "ended", candidate.id);
-      active.reason = reasonOf(destination.tombstone);
+      // A token that was good no more before the session ended is not told how it ended.
+      const isOwn = standingOf(engine, candidate, renewals, tombstone.lost === true) !== undefined;
+      active.reason = isOwn ? reasonOf(tombstone) : "renewed";
       // Whoever logged out, or got a new token, has been told by a cookie that this late request must not overwrite. A
       // browser whose session was revoked from elsewhere has not.
-      if (
-        destination.tombstone.ended !== "revoked" &&
-        engine.clock() < destination.tombstone.at + engine.grace
-      ) {
+      if (tombstone.ended !== "revoked" && engine.clock() < tombstone.at + engine.grace) {
         active.standing = "stale";
       }
       return active;
+    }
     case "none":
       active.reason = reject(engine, "unknown", candidate.id);
       return active;
   }
 }
 
-/** How a verified token stands to the living session that it leads to; undefined where it is good no more. */
+/**
+ * How a verified token stands to the session that it leads to; undefined where it is good no more.
+ * @param lost whether nobody has come with the session's newest token.
+ */
 function standingOf(
   engine: Engine,
   candidate: Candidate,
-  { renewals, stored }: LiveSession,
+  renewals: readonly Tombstone[],
+  lost: boolean,
 ): TokenStanding | undefined {
   const [first, ...later] = renewals;
   if (first === undefined) return candidate.signedByOlderKey ? "signed-by-older-key" : "current";
   const isInGrace = ({ at }: Tombstone) => engine.clock() < at + engine.grace;
   if (isInGrace(first)) return "in-grace";
   // The browser has had one of the tokens between: this one is dead, however often that is renewed.
-  if (later.some(({ lost }) => !lost)) return undefined;
+  if (later.some((renewal) => !renewal.lost)) return undefined;
   if (later.some(isInGrace)) return "in-grace";
   // Nobody has come with the new token: its response got lost, and this browser has only the old one.
-  return stored.meta.renewedFrom === undefined ? undefined : "renewal-lost";
+  return lost ? "renewal-lost" : undefined;
 }
 
 /** Tells that what came with a request is not taken for a session. */

@@ -76,8 +76,13 @@ export interface SessionsOptions<Data extends object> {
   sweepInterval?: Duration | false;
   /** The most that a session may take, in bytes. Default: 65536. */
   maxPayloadBytes?: number;
-  /** The most sessions that one user may have; a login beyond it ends the one last seen longest ago. Default: 100. */
+  /** The most sessions that one user may have (OWASP ASVS 5.0, 7.1.2); 1 for a single session. Default: 100. */
   maxSessionsPerUser?: number;
+  /**
+   * What a login beyond `maxSessionsPerUser` does: it ends the session whose login is the oldest ("end-oldest"), or throws
+   * TooManySessionsError ("refuse"). Default: "end-oldest".
+   */
+  atSessionLimit?: "end-oldest" | "refuse";
   /** How keys that two requests change at the same time are merged; see `MergeStrategy`. */
   merge?: MergeStrategies<Data>;
   /** How data becomes text. Default: JSON that refuses what it can't carry. */
@@ -121,6 +126,7 @@ export interface CookieSessionsOptions<Data extends object, Revocable extends bo
 const NEEDS_SERVER = [
   "renewAfter",
   "maxSessionsPerUser",
+  "atSessionLimit",
   "maxPayloadBytes",
   "transport",
   "migration",
@@ -229,6 +235,7 @@ export function createSessions<Data extends object = DefaultData>(
       renewAfter: undefined,
       maxPayloadBytes: payloadRoom(roomInCookies(cookies.overHttps, maxCookies)),
       maxSessionsPerUser: Number.POSITIVE_INFINITY,
+      atSessionLimit: "end-oldest",
     };
     if (revocations === undefined) return new CookieSessions<Data>(engine, undefined);
     return new RevocableCookieSessions<Data>(engine, sweepInterval);
@@ -239,6 +246,7 @@ export function createSessions<Data extends object = DefaultData>(
     transport = "cookie",
     maxPayloadBytes = 64 * 1024,
     maxSessionsPerUser = 100,
+    atSessionLimit = "end-oldest",
     migration,
   } = options as SessionsOptions<Data>;
   const sealing =
@@ -262,6 +270,7 @@ export function createSessions<Data extends object = DefaultData>(
     renewAfter: renewAfter === false ? undefined : milliseconds("renewAfter", renewAfter, 1000),
     maxPayloadBytes: wholeNumber("maxPayloadBytes", maxPayloadBytes, 1024),
     maxSessionsPerUser: wholeNumber("maxSessionsPerUser", maxSessionsPerUser, 1),
+    atSessionLimit: checkedAtSessionLimit(atSessionLimit),
   };
   return new Sessions<Data>(engine, sweepInterval);
 }
@@ -326,6 +335,7 @@ const OPTION_NAMES: Record<keyof (SessionsOptions<object> & InitialData<object>)
   sweepInterval: true,
   maxPayloadBytes: true,
   maxSessionsPerUser: true,
+  atSessionLimit: true,
   merge: true,
   codec: true,
   trustProxy: true,
@@ -410,6 +420,11 @@ function checkedStrategies(strategies: unknown) {
 function checkedCacheControl(option: "no-store" | "unless-set" | "off") {
   if (["no-store", "unless-set", "off"].includes(option)) return option;
   throw new ConfigurationError("cacheControl", 'expected "no-store", "unless-set" or "off"');
+}
+
+function checkedAtSessionLimit(option: "end-oldest" | "refuse") {
+  if (option === "end-oldest" || option === "refuse") return option;
+  throw new ConfigurationError("atSessionLimit", 'expected "end-oldest" or "refuse"');
 }
 
 function flag(option: string, value: boolean): boolean {

@@ -50,6 +50,8 @@ export interface Engine {
   readonly storeTimeout: number;
   readonly maxPayloadBytes: number;
   readonly maxSessionsPerUser: number;
+  /** What a login beyond it does. */
+  readonly atSessionLimit: "end-oldest" | "refuse";
   readonly mergeStrategies: Readonly<Record<string, MergeStrategy | undefined>>;
   /** The data that a new session starts with, as the codec's text. Made anew for each. */
   readonly initialText: () => string;

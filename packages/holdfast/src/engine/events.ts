@@ -3,6 +3,7 @@ import type { StoreError } from "../errors.js";
 import { shown } from "../shown.js";
 import { warn } from "../warn.js";
 import type { CsrfRule } from "./csrf.js";
+import type { EndReason, RevokedBy } from "./revocation.js";
 
 /** Why a cookie was not taken for a session. */
 export type CookieRejection =
@@ -44,15 +45,21 @@ export interface SessionEvents {
   /** `logout` or `destroy` ended a session. */
   logout: { at: Date; sessionId: string; userId: string | undefined };
   /**
-   * A session was ended from outside: by `ofUser(…).revoke`, `revokeAll`, or the limit of sessions for each user.
+   * A session was ended from outside: by `revoke`, `revokeAll`, the limit of sessions for each user, or a changed client.
    * `sessionId` is undefined where `revokeAll` has ended sessions that live in cookies, which nobody can list.
    */
   revoked: {
     at: Date;
     sessionId: string | undefined;
     userId: string | undefined;
-    by: "revoke" | "revokeAll" | "limit";
+    by: RevokedBy;
+    /** What for: what the browser's next request finds in `session.reason`. */
+    reason: EndReason;
+    /** Who ended it, where `revoke` or `revokeAll` was told (`by`). */
+    actor: string | undefined;
   };
+  /** A login was refused: the user has as many sessions as `maxSessionsPerUser` allows. */
+  "refused-login": { at: Date; userId: string; limit: number };
   /** A request came for a session past a deadline. */
   expired: { at: Date; sessionId: string; userId: string | undefined; timeout: "idle" | "absolute" };
   /** Another request wrote to the session first; the changes are merged and written again. */
@@ -80,6 +87,7 @@ const NAMES: Record<SessionEventName, true> = {
   login: true,
   logout: true,
   revoked: true,
+  "refused-login": true,
   expired: true,
   conflict: true,
   "dropped-write": true,

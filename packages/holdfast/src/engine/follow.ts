@@ -14,7 +14,12 @@ export interface LiveSession {
 /** Where the token of a session leads to. */
 export type Destination =
   | LiveSession
-  | { readonly kind: "ended"; readonly id: string; readonly tombstone: Tombstone }
+  | {
+      readonly kind: "ended";
+      readonly id: string;
+      readonly tombstone: Tombstone;
+      readonly renewals: readonly Tombstone[];
+    }
   | { readonly kind: "expired"; readonly id: string; readonly record: StoreRecord }
   | { readonly kind: "none" };
 
@@ -37,7 +42,7 @@ export async function follow(
     }
     if (isExpired(record, engine.clock())) return { kind: "none" };
     const { tombstone } = contents;
-    if (tombstone.successor === undefined) return { kind: "ended", id, tombstone };
+    if (tombstone.successor === undefined) return { kind: "ended", id, tombstone, renewals };
     renewals.push(tombstone);
     id = tombstone.successor;
     record = await engine.store.load(id);

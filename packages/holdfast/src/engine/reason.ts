@@ -1,5 +1,6 @@
 import type { CookieRejection } from "./events.js";
 import type { Tombstone } from "./record.js";
+import { type EndReason, isEndReason } from "./revocation.js";
 
 /** Why a request has a session, or hasn't got the one that its cookie names: for telling the user, and for finding faults. */
 export type SessionReason =
@@ -13,14 +14,18 @@ export type SessionReason =
   | "logout"
   /** A login or a change of privileges has given it another token. */
   | "rotated"
-  /** It was ended from outside. */
-  | "revoked"
+  /**
+   * It was ended from outside: "revoked" where nobody said what for, else as `revoke` and `revokeAll` were told, by the limit of
+   * sessions for each user, or by a change of the client.
+   */
+  | EndReason
   /** Nothing was done for longer than `idleTimeout`. */
   | "idle-timeout"
   /** It had reached its `absoluteTimeout`. */
   | "absolute-timeout";
 
 /** What a tombstone tells who comes with its token. */
-export function reasonOf({ ended }: Tombstone): SessionReason {
+export function reasonOf({ ended, reason }: Tombstone): SessionReason {
+  if (ended === "revoked") return isEndReason(reason) ? reason : "revoked";
   return ended === "destroyed" ? "logout" : ended;
 }

@@ -3,6 +3,7 @@ import { isSessionId } from "../token/token.js";
 import type { ClientDescription } from "./client.js";
 import { isPlainObject } from "./codec.js";
 import type { FlashEntry } from "./flash.js";
+import type { EndReason } from "./revocation.js";
 
 /**
  * The payload of a record: what the library keeps, as one line of JSON, a line feed, and the data as the codec wrote it.
@@ -30,6 +31,10 @@ export interface SessionMeta {
   /** When this token was issued; renewal counts from here. */
   readonly tokenAt: number;
   readonly authenticatedAt?: number | undefined;
+  /** Names the login that the session began with, under each of its tokens. */
+  readonly login?: string | undefined;
+  /** Where that login stands among those of its user, where that is not its time. */
+  readonly loginOrder?: number | undefined;
   /** Where the user logged in with an identity provider. */
   readonly identity?: Identity | undefined;
   readonly client?: ClientDescription | undefined;
@@ -48,8 +53,12 @@ export interface SessionMeta {
 export interface Tombstone {
   readonly ended: "renewed" | "rotated" | "logout" | "destroyed" | "revoked";
   readonly at: number;
+  /** What a session that was ended from outside was ended for. */
+  readonly reason?: EndReason | undefined;
   /** The session that this one was renewed to. */
   readonly successor?: string | undefined;
+  /** The session that this one was rotated to: no token leads there, only who ends it from outside. */
+  readonly rotatedTo?: string | undefined;
   /** Whether no browser ever came with the token that was renewed, so that the one before it has to lead on from here. */
   readonly lost?: boolean | undefined;
   /** Who logged in, when the token was replaced by a login. */
@@ -89,18 +98,27 @@ export function decodePayload(payload: string): Contents {
   const lineEnd = payload.indexOf("\n");
   const head = parseHead(lineEnd === -1 ? payload : payload.slice(0, lineEnd));
   if (lineEnd === -1) {
-    const { ended, at, successor } = head;
+    const { ended, at, successor, rotatedTo } = head;
     if (typeof ended !== "string" || !Number.isFinite(at)) throw new Error("its tombstone is incomplete");
     if (!isSessionId(successor) && (ended === "renewed" || successor !== undefined))
       throw new Error("its tombstone names no successor");
+    if (rotatedTo !== undefined && !isSessionId(rotatedTo))
+      throw new Error("its tombstone names no session that it was rotated to");
     return { tombstone: head as unknown as Tombstone };
   }
-  const { createdAt, seenAt, tokenAt, authenticatedAt, client, flash, renewedFrom, predecessor, root } = head;
+  const { createdAt, seenAt, tokenAt, authenticatedAt, login, loginOrder, client, flash } = head;
+  const { renewedFrom, predecessor, root } = head;
   if (!Number.isFinite(createdAt) || !Number.isFinite(seenAt) || !Number.isFinite(tokenAt)) {
     throw new Error("its times are missing");
   }
   if (authenticatedAt !== undefined && !Number.isFinite(authenticatedAt)) {
     throw new Error("its time of login is malformed");
+  }
+  if (login !== undefined && typeof login !== "string") {
+    throw new Error("the name of its login is malformed");
+  }
+  if (loginOrder !== undefined && !Number.isFinite(loginOrder)) {
+    throw new Error("the order of its login is malformed");
   }
   if (client !== undefined && !isPlainObject(client)) throw new Error("its client is malformed");
   if (flash !== undefined && !(Array.isArray(flash) && flash.every(isFlashEntry))) {

@@ -4,6 +4,7 @@ import { changeRecord } from "./change-record.js";
 import { isPlainObject } from "./codec.js";
 import { isExpired } from "./follow.js";
 import { decodePayload, fixedRecord, type Tombstone } from "./record.js";
+import type { EndReason } from "./revocation.js";
 import type { StoreClient } from "./store-client.js";
 
 /** One session that has ended. Times in milliseconds. */
@@ -19,6 +20,8 @@ interface Ended {
 interface Note {
   /** Every token issued at this time or before is dead, but for that of `except`. */
   readonly issuedBefore?: number | undefined;
+  /** What those were ended for. */
+  readonly reason?: EndReason | undefined;
   readonly except?: string | undefined;
   /** What was `issuedBefore` when `except` was named: it doesn't bring back a session that had ended by then. */
   readonly exceptIssuedAfter?: number | undefined;
@@ -75,21 +78,22 @@ export class Revocations {
     return before;
   }
 
-  /** Ends a session of which only the id is known, and whose it is. */
-  async revoke(id: string, userId: string): Promise<void> {
+  /** Ends a session of which only the id is known, and whose it is, under the token that it has been rotated to by now. */
+  async revoke(id: string, userId: string, reason: EndReason): Promise<void> {
     const at = this.#clock();
     const ended = {
-      tombstone: { ended: "revoked", at },
+      tombstone: { ended: "revoked", at, reason },
       issuedAt: at,
       until: at + this.#absoluteTimeout,
     } as const;
-    await this.#change(keyOf(id, userId), (note) =>
-      Object.hasOwn(note.ended, id) ? note : withEnded(note, id, ended),
-    );
+    await this.#change(keyOf(id, userId), (note) => {
+      const newest = rotatedIn(note, id);
+      return Object.hasOwn(note.ended, newest) ? note : withEnded(note, newest, ended);
+    });
   }
 
   /** Ends all sessions that a user has now, but for `except`. */
-  async revokeAll(userId: string, except: string | undefined): Promise<void> {
+  async revokeAll(userId: string, except: string | undefined, reason: EndReason): Promise<void> {
     let issuedBefore = 0;
     await this.#change(keyOf("", userId), (note) => {
       // By the clock of this attempt: what another has noted before it, as for a rotation, counts as earlier. And never
@@ -99,6 +103,7 @@ export class Revocations {
       return {
         ...note,
         issuedBefore,
+        reason,
         except,
         exceptIssuedAfter: same ? note.exceptIssuedAfter : note.issuedBefore,
       };
@@ -147,11 +152,21 @@ export class Revocations {
 }
 
 function tombstoneIn(note: Note, id: string, issuedAt: number): Tombstone | undefined {
-  const { issuedBefore, except, exceptIssuedAfter, ended } = note;
+  const { issuedBefore, reason, except, exceptIssuedAfter, ended } = note;
   if (Object.hasOwn(ended, id)) return ended[id]!.tombstone;
   if (issuedBefore === undefined || issuedAt > issuedBefore) return undefined;
   if (id === except && (exceptIssuedAfter === undefined || issuedAt > exceptIssuedAfter)) return undefined;
-  return { ended: "revoked", at: issuedBefore };
+  return { ended: "revoked", at: issuedBefore, reason };
+}
+
+/** The id that rotations have given a session by now. */
+function rotatedIn({ ended }: Note, id: string): string {
+  for (let hop = 0; hop < MAX_ENDED && Object.hasOwn(ended, id); hop++) {
+    const { rotatedTo } = ended[id]!.tombstone;
+    if (rotatedTo === undefined) break;
+    id = rotatedTo;
+  }
+  return id;
 }
 
 /** Beyond the limit the session whose token is the oldest is named no more: with it all end that are as old or older. */

@@ -1,12 +1,12 @@
 import { HeadersSentError, InvalidArgumentError, SessionGoneError, UserMismatchError } from "../errors.js";
-import type { StoreRecord } from "../stores/contract.js";
 import { newToken, sessionIdOf } from "../token/token.js";
 import type { ActiveSession, Composed, Step } from "./active-session.js";
+import { endStored, tombstoneFor } from "./ending.js";
 import type { Engine } from "./engine.js";
-import { contentsOf, type Destination } from "./follow.js";
+import type { Destination } from "./follow.js";
+import { Place } from "./limit.js";
 import { replaceContents } from "./merge.js";
-import { removeOld } from "./migration.js";
-import { encodeTombstone, fixedRecord, type Identity, type Tombstone } from "./record.js";
+import type { Identity, Tombstone } from "./record.js";
 import { storeNew, swap } from "./write.js";
 
 /**
@@ -27,6 +27,7 @@ export interface LoginTerms {
 /**
  * Binds a user: a new token, new deadlines, the anonymous data kept, or only the keys in `keep`.
  * @throws UserMismatchError where the session belongs to another user.
+ * @throws TooManySessionsError where the user has as many as there may be, and logins beyond that are refused.
  */
 export async function login(
   active: ActiveSession,
@@ -43,8 +44,29 @@ export async function login(
     const kept = Object.entries(active.data).filter(([key]) => keep.includes(key));
     replaceContents(active.data, Object.fromEntries(kept));
   }
-  await replaceToken(active, { kind: "login", userId, identity, until });
+  const place = await Place.take(engine, userId, active.meta.login);
+  const { login, order: loginOrder } = place;
+  try {
+    await replaceToken(active, { kind: "login", userId, login, loginOrder, identity, until }, place);
+  } catch (error) {
+    await place.giveBack();
+    throw error;
+  }
+  await settle(active, place);
   engine.events.emit("login", { at: new Date(engine.clock()), sessionId: active.id, userId });
+}
+
+/** A login that took so long that its place went to another is ended again. */
+async function settle(active: ActiveSession, place: Place): Promise<void> {
+  try {
+    await place.settle();
+  } catch (error) {
+    if (active.record !== undefined)
+      await endStored(active.engine, active.id, active.record, { ended: "destroyed" });
+    active.startAfresh("nothing");
+    active.cookieIntent = "delete";
+    throw error;
+  }
 }
 
 /** Gives the session a new token at once, after a change of privileges. @throws SessionGoneError */
@@ -72,7 +94,7 @@ export async function end(active: ActiveSession, ended: "logout" | "destroyed"):
   const { record, userId } = active;
   if (active.engine.cookieHeld?.revocations === undefined) active.assertStorable("Ending the session");
   if (record !== undefined) {
-    const sessionId = await endStored(active.engine, active.id, record, { ended });
+    const { id: sessionId } = await endStored(active.engine, active.id, record, { ended });
     active.engine.events.emit("logout", { at: new Date(active.engine.clock()), sessionId, userId });
   }
   const late = active.standing === "stale";
@@ -81,32 +103,13 @@ export async function end(active: ActiveSession, ended: "logout" | "destroyed"):
   if (!late) active.cookieIntent = "delete";
 }
 
-/** Ends a stored session, wherever renewals have moved it meanwhile. The id under which it ended. */
-export async function endStored(
-  engine: Engine,
-  id: string,
-  record: StoreRecord,
-  reason: Pick<Tombstone, "ended">,
-): Promise<string> {
-  // Before all else: where it fails, nothing has ended, and who tries again ends both.
-  const contents = contentsOf(engine, record);
-  if ("meta" in contents && contents.meta.old !== undefined) await removeOld(engine, contents.meta.old);
-  for (let attempt = 1; ; attempt++) {
-    const tombstone = tombstoneFor(engine, record, { ...reason, at: engine.clock() });
-    const elsewhere = await swap(engine, id, record, tombstone, attempt);
-    if (elsewhere?.kind !== "live") return id;
-    id = elsewhere.id;
-    record = elsewhere.stored.record;
-  }
-}
-
 type TokenStep = Exclude<Step, { kind: "write" | "takeover" }>;
 
 /**
  * Moves the session to a new token. The new record is stored first and the old one buried after it: a crash in between
  * leaves the old token good, and a new record whose token nobody knows.
  */
-async function replaceToken(active: ActiveSession, step: TokenStep): Promise<void> {
+async function replaceToken(active: ActiveSession, step: TokenStep, place?: Place): Promise<void> {
   const { engine } = active;
   const token = newToken();
   const id = sessionIdOf(token);
@@ -132,6 +135,8 @@ async function replaceToken(active: ActiveSession, step: TokenStep): Promise<voi
       previousId = elsewhere.id;
     } else if (step.kind === "login") {
       active.startAfresh(isTwin(elsewhere, step.userId) ? "all" : "changes");
+      // What goes on under the name that it had is the other one.
+      step = { ...step, login: await anotherPlace(engine, id, place!) };
     } else {
       await engine.store.delete(id);
       throw new SessionGoneError();
@@ -149,6 +154,16 @@ async function replaceToken(active: ActiveSession, step: TokenStep): Promise<voi
   if (step.kind === "renew")
     engine.events.emit("renewed", { at, sessionId: id, previousId: previousId!, userId });
   else engine.events.emit("rotated", { at, sessionId: id, previousId, userId });
+}
+
+/** @throws TooManySessionsError, with nothing left under the id. */
+async function anotherPlace(engine: Engine, id: string, place: Place): Promise<string> {
+  try {
+    return await place.another();
+  } catch (error) {
+    await engine.store.delete(id);
+    throw error;
+  }
 }
 
 /**
@@ -179,21 +194,12 @@ async function storeUnder(
 
 function tombstoneOf(step: TokenStep, successor: string, at: number, lost: boolean): Tombstone {
   if (step.kind === "renew") return { ended: "renewed", at, successor, ...(lost && { lost }) };
-  return { ended: "rotated", at, userId: step.kind === "login" ? step.userId : undefined };
-}
-
-/**
- * The record of a tombstone. One of a renewal stays as long as the browser may come back without having got the new
- * token; any other, as long as late requests may come.
- */
-export function tombstoneFor(
-  { idleTimeout, grace }: Pick<Engine, "idleTimeout" | "grace">,
-  buried: StoreRecord,
-  tombstone: Tombstone,
-): StoreRecord {
-  const stay = tombstone.ended === "renewed" ? idleTimeout + grace : grace;
-  const deadline = Math.min(tombstone.at + stay, Math.max(buried.absoluteDeadline, tombstone.at));
-  return fixedRecord(buried.version + 1, encodeTombstone(tombstone), deadline);
+  return {
+    ended: "rotated",
+    at,
+    rotatedTo: successor,
+    userId: step.kind === "login" ? step.userId : undefined,
+  };
 }
 
 /** NaN would be a deadline that never comes. */

@@ -7,10 +7,11 @@ import { touch } from "./commit.js";
 import { csrfTokenOf, isCsrfTokenOf } from "./csrf-token.js";
 import type { OnEndOptions, SessionEndListener } from "./endings.js";
 import { find } from "./follow.js";
+import { enforceLimit } from "./limit.js";
+import { lastSeen } from "./living-sessions.js";
 import type { SessionReason } from "./reason.js";
 import type { Identity } from "./record.js";
 import { end, login, rotate } from "./rotation.js";
-import { enforceLimit, lastSeen } from "./user-sessions.js";
 import { write } from "./write.js";
 
 /**
@@ -133,13 +134,14 @@ export class Session<Data extends object = DefaultData> {
    *
    * @param userId 1 to 255 characters.
    * @throws UserMismatchError while the session belongs to another user.
+   * @throws TooManySessionsError at `maxSessionsPerUser`, with `atSessionLimit: "refuse"`.
    * @throws InvalidArgumentError for a user id, or an end, that is none.
    * @throws HeadersSentError when the response has begun.
    */
   async login(userId: string, options: LoginOptions<Data> = {}): Promise<void> {
     const active = this.#active;
     await active.exclusively(() => login(active, userId, options));
-    await enforceLimit(active.engine, userId, active.id);
+    await enforceLimit(active.engine, userId);
   }
 
   /** Ends the session in the store and clears the cookie. The request goes on with a new, empty session. */

@@ -1,13 +1,14 @@
+import { TooManySessionsError } from "../errors.js";
 import type { Awaitable, StoreRecord } from "../stores/contract.js";
 import { newToken, sessionIdOf } from "../token/token.js";
 import type { ActiveSession } from "./active-session.js";
 import { arrive, type Candidate } from "./arrive.js";
 import type { Engine } from "./engine.js";
 import { contentsOf, follow } from "./follow.js";
+import { enforceLimit, Place } from "./limit.js";
 import { asked, isOldRefused, LONGEST, type OldContents, type OldSession } from "./migration.js";
 import { encodeTombstone, fixedRecord } from "./record.js";
 import { assertUserId } from "./rotation.js";
-import { enforceLimit } from "./user-sessions.js";
 import { storeNew } from "./write.js";
 
 /**
@@ -81,17 +82,21 @@ async function storeTakenOver(
   const { keepsOld } = engine.migration!;
   const token = newToken();
   const id = sessionIdOf(token);
+  const place = userId === undefined ? undefined : await placeFor(active, userId);
+  if (place === "none") return;
   active.data = { ...active.data, ...data };
   const composed = active.compose(active.dataText(), {
     kind: "takeover",
     from: marker.id,
     userId: userId ?? null,
+    login: place?.login,
     old: keepsOld && old.inStore ? engine.keyring.sealer("migration").seal(old.reference, "") : undefined,
   });
   await storeNew(engine, id, composed.record);
   // Asked again, for all the user's sessions may have been revoked since: either that has found this one, or it is found here.
   if (userId !== undefined && (await isOldRefused(engine, userId))) {
     await engine.store.delete(id);
+    await place?.giveBack();
     active.startAfresh("nothing");
     return;
   }
@@ -99,6 +104,7 @@ async function storeTakenOver(
   if (!(await engine.store.create(marker.id, forLong))) {
     // Another request was faster.
     await engine.store.delete(id);
+    await place?.giveBack();
     active.startAfresh("nothing");
     await followMarker(active, marker);
     return;
@@ -112,7 +118,19 @@ async function storeTakenOver(
   if (!keepsOld && old.inStore) await removeTakenOver(engine, old, marker.id, forLong, composed.record);
   if (userId === undefined) return;
   await removeAbandoned(engine, userId, marker.id, id);
-  await enforceLimit(engine, userId, id);
+  await place?.settle();
+  await enforceLimit(engine, userId);
+}
+
+/** Where logins beyond the limit are refused, so are takeovers: the old session waits for a place. */
+async function placeFor(active: ActiveSession, userId: string): Promise<Place | "none"> {
+  try {
+    return await Place.take(active.engine, userId);
+  } catch (error) {
+    if (!(error instanceof TooManySessionsError)) throw error;
+    active.reason = "limit";
+    return "none";
+  }
 }
 
 /** Once the old record is gone, nobody needs its marker for longer than the session can live. */

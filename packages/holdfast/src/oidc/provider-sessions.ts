@@ -1,6 +1,6 @@
 import type { Engine } from "../engine/engine.js";
+import { endLivingSessions, type LivingSession } from "../engine/living-sessions.js";
 import type { Identity } from "../engine/record.js";
-import { endLivingSessions } from "../engine/user-sessions.js";
 import { Grants } from "./grants.js";
 import { Notes } from "./notes.js";
 
@@ -59,11 +59,13 @@ export class ProviderSessions {
     const grants = new Set<string>();
     let ended = 0;
     for (const userId of binding?.userIds ?? []) {
-      ended += await endLivingSessions(engine, userId, ({ identity }) => {
-        if (!isMeant(identity)) return false;
-        if (identity!.grant !== undefined) grants.add(identity!.grant);
-        return true;
-      });
+      const meant = (living: readonly LivingSession[]) =>
+        living.filter(({ meta: { identity } }) => {
+          if (!isMeant(identity)) return false;
+          if (identity!.grant !== undefined) grants.add(identity!.grant);
+          return true;
+        });
+      ended += await endLivingSessions(engine, userId, { by: "revoke", reason: "revoked" }, meant);
     }
     for (const grant of grants) await new Grants(engine).remove(grant);
     return ended;

@@ -9,6 +9,7 @@ import { createSessions } from "../../src/engine/create-sessions.js";
 import { redisStore } from "../../src/stores/redis.js";
 import { type RedisServer, redisProgram, startRedis } from "../services/redis.js";
 import { finishedCookie, requestWith } from "../support/exchange.js";
+import { checkManyLogins } from "../support/many-logins.js";
 import { openShop, SECRET } from "../support/shop.js";
 
 /** Many processes, many requests and many sessions on one Redis. The workers run the built package. */
@@ -53,6 +54,14 @@ describe.skipIf(program === undefined)("many at once on one Redis", () => {
     expect((await sessions.open(requestWith(cookie))).session.data.counter).toBe(5000);
     await sessions.close();
   });
+
+  it.each([
+    [1, "end-oldest"],
+    [3, "end-oldest"],
+    [3, "refuse"],
+  ] as const)("twenty logins of one user at once, in four processes, leave %i (%s)", (most, atLimit) =>
+    checkManyLogins(server.url, redisStore({ url: server.url }), most, atLimit),
+  );
 
   it("200 overlapping requests of one session, on two servers, keep each other's keys", async () => {
     const client = new Redis(server.url);

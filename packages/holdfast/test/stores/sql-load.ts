@@ -2,6 +2,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { describe, expect, it } from "vitest";
 import type { ServerControl } from "../services/postgres.js";
 import type { Browser } from "../support/browser.js";
+import { checkManyLogins } from "../support/many-logins.js";
 import { openShop } from "../support/shop.js";
 import { newId, type SqlBackend, startSilencer, startWorker, until } from "../support/sql.js";
 
@@ -34,6 +35,14 @@ export function testLoad(title: string, backend: SqlBackend, control: ServerCont
       expect((await workers[0]!.step("open", cookie)).data).toEqual({ counter: 5000 });
       await Promise.all(workers.map(({ step }) => step("close")));
     });
+
+    it.each([
+      [1, "end-oldest"],
+      [3, "end-oldest"],
+      [3, "refuse"],
+    ] as const)("twenty logins of one user at once leave %i (%s)", (most, atLimit) =>
+      checkManyLogins(backend.url, backend.open(), most, atLimit),
+    );
 
     it("a slow writer in one brings nothing back after a logout in another", async () => {
       const [slow, other] = [startWorker(backend.url), startWorker(backend.url)];

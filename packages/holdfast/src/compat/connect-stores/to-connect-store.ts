@@ -1,10 +1,11 @@
 import { type Duration, LONGEST_TIMER, milliseconds } from "../../duration.js";
 import { jsonCodec } from "../../engine/codec.js";
+import { tombstoneFor } from "../../engine/ending.js";
 import { EventBus } from "../../engine/events.js";
 import { isExpired } from "../../engine/follow.js";
 import { mergeData, replaceContents } from "../../engine/merge.js";
 import { decodePayload, encodeSession, type SessionMeta } from "../../engine/record.js";
-import { assertUserId, tombstoneFor } from "../../engine/rotation.js";
+import { assertUserId } from "../../engine/rotation.js";
 import { StoreClient } from "../../engine/store-client.js";
 import { ConflictError } from "../../errors.js";
 import type { Store as HoldfastStore, StoreRecord } from "../../stores/contract.js";
