@@ -88,28 +88,30 @@ function contextOf(id: string, { version, absoluteDeadline, userId }: StoreRecor
 const OPENED = Symbol("opened");
 
 interface KnownOpen {
+  readonly sealing: Sealing;
   readonly id: string;
   /** The sealed payload that it was opened from. */
   readonly payload: string;
   readonly record: StoreRecord;
 }
 
-function noteOpened(id: string, record: StoreRecord, open: StoreRecord): void {
-  const known: KnownOpen = { id, payload: record.payload, record: open };
+function noteOpened(sealing: Sealing, id: string, record: StoreRecord, open: StoreRecord): void {
+  const known: KnownOpen = { sealing, id, payload: record.payload, record: open };
   if (Object.isExtensible(record)) (record as StoreRecord & { [OPENED]?: KnownOpen })[OPENED] = known;
 }
 
 /** What is noted of a record, and still true: a store may make its next record by copying this one, with the note. */
-function knownOpen(id: string, record: StoreRecord): StoreRecord | undefined {
+function knownOpen(sealing: Sealing, id: string, record: StoreRecord): StoreRecord | undefined {
   const known = (record as StoreRecord & { [OPENED]?: KnownOpen })[OPENED];
-  if (known === undefined || known.id !== id || known.payload !== record.payload) return undefined;
+  if (known === undefined || known.sealing !== sealing) return undefined;
+  if (known.id !== id || known.payload !== record.payload) return undefined;
   const { version, idleDeadline, absoluteDeadline, userId } = known.record;
   if (version !== record.version || absoluteDeadline !== record.absoluteDeadline || userId !== record.userId)
     return undefined;
   if (idleDeadline === record.idleDeadline) return known.record;
   // A touch has moved it. What the engine has noted of the payload goes along.
   const moved = { ...known.record, idleDeadline: record.idleDeadline };
-  noteOpened(id, record, moved);
+  noteOpened(sealing, id, record, moved);
   return moved;
 }
 
@@ -196,16 +198,16 @@ export class SealedStore implements Store {
   #open<Found extends StoreRecord | undefined>(operation: string, id: string, record: Found): Found {
     // What is no record is for the engine to refuse.
     if (typeof record?.payload !== "string") return record;
-    const known = knownOpen(id, record);
+    const known = knownOpen(this.#sealing, id, record);
     if (known !== undefined) return known as Found;
     const open = opened(this.#sealing, this.name, operation, id, record).record;
-    if (open !== record) noteOpened(id, record, open);
+    if (open !== record) noteOpened(this.#sealing, id, record, open);
     return open as Found;
   }
 
   #seal(id: string, record: StoreRecord): StoreRecord {
     const kept = sealed(this.#sealing, id, record);
-    if (kept !== record) noteOpened(id, kept, record);
+    if (kept !== record) noteOpened(this.#sealing, id, kept, record);
     return kept;
   }
 }
