@@ -4,10 +4,10 @@ import { Barrier } from "./support/barrier.js";
 import type { Answer } from "./support/browser.js";
 import { finishedCookie, requestWith } from "./support/exchange.js";
 import { type Data, openShop, SECRET, type TestShop } from "./support/shop.js";
-import { STORES } from "./support/stores.js";
+import { SEALED_STORES, STORES } from "./support/stores.js";
 
 /** The promises of DESIGN part 1, over real HTTP, on every store, with the interleavings forced. */
-describe.each(STORES)("on the $name store", ({ open }) => {
+describe.each([...STORES, ...SEALED_STORES])("on the $name store", ({ open }) => {
   let shop: TestShop;
 
   const start = async (options: Partial<SessionsOptions<Data>> = {}) => {
