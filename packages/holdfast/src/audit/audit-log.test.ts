@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { createSessions } from "../engine/create-sessions.js";
 import { type AnySessionEvent, sessionEventNames } from "../engine/events.js";
@@ -13,6 +14,13 @@ const id = "session-id";
 describe("the vocabulary", () => {
   it("has a word for every event", () => {
     expect(sessionEventNames.filter((name) => !Object.hasOwn(vocabulary, name))).toEqual([]);
+  });
+
+  it("is told in docs/audit-log.md, every event in its row", () => {
+    const page = readFileSync(new URL("../../../../docs/audit-log.md", import.meta.url), "utf8");
+    const rows = page.split("\n").filter((line) => line.startsWith("| `"));
+    for (const name of sessionEventNames)
+      expect(rows.filter((row) => row.startsWith(`| \`${name}\``))).not.toEqual([]);
   });
 });
 
@@ -41,6 +49,27 @@ describe("auditRecord", () => {
     [
       { name: "logout", at, sessionId: id, userId: "ada" },
       { event: "session_expired:ada,logout", reason: "logout" },
+    ],
+    [
+      {
+        name: "revoked",
+        at,
+        sessionId: id,
+        userId: "ada",
+        by: "revokeAll",
+        reason: "password-changed",
+        actor: "admin:grace",
+      },
+      {
+        event: "session_expired:ada,revoked",
+        revoked_by: "revokeAll",
+        revoked_for: "password-changed",
+        actor: "admin:grace",
+      },
+    ],
+    [
+      { name: "refused-login", at, userId: "ada", limit: 3 },
+      { event: "session_limit_exceeded:ada,3", level: "WARN" },
     ],
     [
       { name: "expired", at, sessionId: id, userId: "ada", timeout: "idle" },
@@ -90,7 +119,7 @@ describe("auditRecord", () => {
   it.each(cases)("tells %o", (event, expected) => {
     expect(auditRecord(event)).toMatchObject({
       datetime: "2030-01-01T00:00:00.000Z",
-      name: event.name,
+      kind: event.name,
       ...expected,
     });
   });
@@ -130,7 +159,7 @@ describe("auditRecord", () => {
       event: "session_expired:logout",
       level: "INFO",
       description: "A user logged out",
-      name: "logout",
+      kind: "logout",
       type: "session_expired",
       sessionid: id,
       reason: "logout",
@@ -180,7 +209,7 @@ describe("auditRecord", () => {
       event: "session_brand_new:ada",
       level: "INFO",
       description: "",
-      name: "brand-new",
+      kind: "brand-new",
       type: "session_brand_new",
       sessionid: id,
       userid: "ada",
@@ -230,7 +259,7 @@ describe("auditLog", () => {
       },
     });
     expect(() => emit(sessions)).not.toThrow();
-    expect(write).toHaveBeenCalledWith(expect.objectContaining({ name: "login" }));
+    expect(write).toHaveBeenCalledWith(expect.objectContaining({ kind: "login" }));
     await new Promise((resolve) => setImmediate(resolve));
     const told = warning.mock.calls.map(([text]) => String(text));
     expect(told).toEqual([expect.stringContaining("no context"), expect.stringContaining("disk full")]);

@@ -41,12 +41,12 @@ type TypeOf<Name extends SessionEventName> = Name extends keyof Vocabulary
 
 /**
  * One line of the audit log: flat, without a token, a secret or session data, and without line breaks or other control
- * characters in any text. `name` is the event of `sessions.on`, and tells which fields there are; `type` is its word in the
+ * characters in any text. `kind` is the event of `sessions.on`, and tells which fields there are; `type` is its word in the
  * vocabulary. Fields that have no value are missing.
  */
 export type AuditRecord = {
   [Name in SessionEventName]: AuditFields &
-    RequestFields & { readonly name: Name; readonly type: TypeOf<Name> } & Readonly<FieldsOf<Name>>;
+    RequestFields & { readonly kind: Name; readonly type: TypeOf<Name> } & Readonly<FieldsOf<Name>>;
 }[SessionEventName];
 
 export interface AuditLogOptions {
@@ -104,7 +104,7 @@ export function auditRecord(event: AnySessionEvent, context: AuditContext = {}, 
     event: given.length === 0 ? type : `${type}:${given.join(",")}`,
     level,
     description,
-    name: event.name,
+    kind: event.name,
     type,
     ...fields,
   };

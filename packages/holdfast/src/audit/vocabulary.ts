@@ -67,13 +67,27 @@ export const vocabulary = {
       reason: "logout",
     }),
 
-  revoked: ({ sessionId, userId, by }) =>
+  revoked: ({ sessionId, userId, by, reason, actor }) =>
     entry("session_expired", "INFO", [userId, "revoked"], "A session was ended from outside", {
       sessionid: sessionId,
       userid: userId,
       reason: "revoked",
-      by,
+      revoked_by: by,
+      revoked_for: reason,
+      actor,
     }),
+
+  "refused-login": ({ userId, limit }) =>
+    entry(
+      "session_limit_exceeded",
+      "WARN",
+      [userId, limit],
+      "A login was refused: the user has too many sessions",
+      {
+        userid: userId,
+        limit,
+      },
+    ),
 
   expired: ({ sessionId, userId, timeout }) =>
     entry(

@@ -1,5 +1,6 @@
+import { subscribe, unsubscribe } from "node:diagnostics_channel";
 import { afterEach, beforeEach, describe, expect, it, type MockInstance, vi } from "vitest";
-import { EventBus, type SessionEvents } from "./events.js";
+import { type AnySessionEvent, DIAGNOSTICS_CHANNEL, EventBus, type SessionEvents } from "./events.js";
 
 const EVENT: SessionEvents["created"] = { at: new Date(0), sessionId: "id" };
 
@@ -77,6 +78,54 @@ describe("EventBus", () => {
     bus.on("created", again);
     bus.emit("created", EVENT);
     expect(calls).toBe(1);
+  });
+});
+
+describe("a listener of all events", () => {
+  it("is told each with its name, after those of the one event, until it is taken off", () => {
+    const bus = new EventBus();
+    const log: unknown[] = [];
+    const all = (event: AnySessionEvent) => void log.push(event);
+    bus.on("*", all);
+    bus.on("created", () => log.push("created"));
+    bus.emit("created", EVENT);
+    bus.off("*", all);
+    bus.emit("created", EVENT);
+    expect(log).toEqual(["created", { name: "created", ...EVENT }, "created"]);
+    expect(EVENT).not.toHaveProperty("name");
+  });
+
+  it("breaks nothing where it fails, and the warning names the event", () => {
+    const bus = new EventBus();
+    bus.on("*", () => {
+      throw new Error("listener broke");
+    });
+    expect(() => bus.emit("created", EVENT)).not.toThrow();
+    expect(warnings()[0]).toContain('"created"');
+  });
+});
+
+describe("the diagnostics channel", () => {
+  it("gets every event of every bus with its name, while somebody subscribes", () => {
+    const log: unknown[] = [];
+    const subscriber = (message: unknown) => void log.push(message);
+    subscribe(DIAGNOSTICS_CHANNEL, subscriber);
+    new EventBus().emit("created", EVENT);
+    new EventBus().emit("login", { at: EVENT.at, sessionId: "id", userId: "ada" });
+    unsubscribe(DIAGNOSTICS_CHANNEL, subscriber);
+    new EventBus().emit("created", EVENT);
+    expect(log).toEqual([
+      { name: "created", ...EVENT },
+      { name: "login", at: EVENT.at, sessionId: "id", userId: "ada" },
+    ]);
+  });
+
+  it("costs nothing while nobody does: the event is not even read", () => {
+    const event = Object.defineProperty({ at: EVENT.at }, "sessionId", {
+      enumerable: true,
+      get: () => expect.fail("read"),
+    }) as SessionEvents["created"];
+    expect(() => new EventBus().emit("created", event)).not.toThrow();
   });
 });
 

@@ -13,16 +13,16 @@ const end = auditLog(
   (record) => {
     expectTypeOf(record.datetime).toEqualTypeOf<string>();
     expectTypeOf(record.level).toEqualTypeOf<"INFO" | "WARN" | "CRITICAL">();
-    if (record.name === "login") {
+    if (record.kind === "login") {
       expectTypeOf(record.type).toEqualTypeOf<"authn_login_success">();
       expectTypeOf(record.userid).toEqualTypeOf<string>();
     }
-    if (record.name === "expired")
+    if (record.kind === "expired")
       expectTypeOf(record.reason).toEqualTypeOf<"idle_timeout" | "absolute_timeout">();
     // @ts-expect-error not every record has a user
     record.userid;
     // @ts-expect-error no such event
-    if (record.name === "logged-in") return;
+    if (record.kind === "logged-in") return;
   },
   { appid: "shop", context: () => ({ source_ip: "192.0.2.1", request_id: 7, useragent: undefined }) },
 );
