@@ -28,8 +28,12 @@ function requestWith(cookie) {
 }
 
 /** Sessions, and the request of one that holds `data`. */
-async function sessionsWith(data, store = memoryStore({ maxSessions: 1e6, maxBytes: 1 << 30 })) {
-  const sessions = createSessions({ secrets: [SECRET], store, sweepInterval: false });
+async function sessionsWith(
+  data,
+  store = memoryStore({ maxSessions: 1e6, maxBytes: 1 << 30 }),
+  encrypt = false,
+) {
+  const sessions = createSessions({ secrets: [SECRET], store, encrypt, sweepInterval: false });
   return { sessions, request: await startSession(sessions, data) };
 }
 
@@ -57,7 +61,10 @@ function distantStore() {
     ...store,
     async load(id, call) {
       const record = await load(id, call);
-      return record && { ...record };
+      if (record === undefined) return undefined;
+      // Only what a database keeps: not what was noted on the record that is in memory.
+      const { version, payload, idleDeadline, absoluteDeadline, userId } = record;
+      return { version, payload, idleDeadline, absoluteDeadline, userId };
     },
   };
 }
@@ -135,6 +142,29 @@ export const PARTS = [
       };
     },
   },
+  ...["plain", "encrypted"].map((kind) => ({
+    name: `read request, whole, ${kind} (a store over a network)`,
+    isAsync: true,
+    async once() {
+      const { sessions, request } = await sessionsWith(smallData("u"), distantStore(), kind === "encrypted");
+      return async () => {
+        const exchange = await sessions.open(request);
+        read(exchange);
+        return exchange.commit();
+      };
+    },
+  })),
+  {
+    name: "read request, whole, encrypted (memory)",
+    async once() {
+      const { sessions, request } = await sessionsWith(smallData("u"), undefined, true);
+      return () => {
+        const exchange = sessions.open(request);
+        read(exchange);
+        return exchange.commit();
+      };
+    },
+  },
   {
     name: "anonymous request, whole",
     async once() {
@@ -193,6 +223,19 @@ export const PARTS = [
     isAsync: true,
     async once() {
       const { sessions, request } = await sessionsWith(smallData("u"));
+      let count = 0;
+      return () => {
+        const exchange = sessions.open(request);
+        exchange.session.data.count = ++count;
+        return exchange.commit();
+      };
+    },
+  },
+  {
+    name: "write request, whole, encrypted (memory)",
+    isAsync: true,
+    async once() {
+      const { sessions, request } = await sessionsWith(smallData("u"), undefined, true);
       let count = 0;
       return () => {
         const exchange = sessions.open(request);

@@ -1,7 +1,9 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { ConfigurationError, NotSerializableError } from "../errors.js";
 import type { Store } from "../stores/contract.js";
+import { cookieStore } from "../stores/cookie.js";
 import { SECRET_COMMAND } from "../token/secret.js";
+import { secretsFromEnv } from "../token/secret-text.js";
 import { createSessions, type SessionsOptions } from "./create-sessions.js";
 import type { Sessions } from "./sessions.js";
 
@@ -286,4 +288,60 @@ describe("in development", () => {
       vi.unstubAllEnvs();
     },
   );
+});
+
+describe("encrypt", () => {
+  it.each([
+    true,
+    false,
+    undefined,
+    {},
+    { keys: [SECRET] },
+    { plain: "refuse" },
+    { seal: false },
+    { seal: true },
+  ])("takes %j", (encrypt) => {
+    expect(create({ encrypt })).toHaveProperty("reencrypt");
+  });
+
+  it.each<[unknown, string]>([
+    ["yes", "encrypt"],
+    [1, "encrypt"],
+    [null, "encrypt"],
+    [[SECRET], "encrypt"],
+    [{ key: SECRET }, "encrypt.key"],
+    [{ plain: "warn" }, "encrypt.plain"],
+    [{ plain: true }, "encrypt.plain"],
+    [{ seal: "no" }, "encrypt.seal"],
+    [{ seal: false, plain: "refuse" }, "encrypt.plain"],
+    [{ keys: [] }, "encrypt.keys"],
+    [{ keys: [undefined] }, "encrypt.keys"],
+    [{ keys: secretsFromEnv("HOLDFAST_TEST_NOT_SET") }, "encrypt.keys"],
+    [{ keys: [SECRET, ""] }, "encrypt.keys[1]"],
+    [{ keys: [7] }, "encrypt.keys[0]"],
+  ])("refuses %j", (encrypt, option) => {
+    expect(refusal({ encrypt }).option).toBe(option);
+  });
+
+  it("refuses a weak key in production", () => {
+    vi.stubEnv("NODE_ENV", "production");
+    expect(refusal({ encrypt: { keys: ["keyboard cat"] } }).option).toBe("encrypt.keys[0]");
+    vi.unstubAllEnvs();
+  });
+
+  it("needs a secret that stays, in development, too, where no keys of its own are given", () => {
+    for (const secrets of [[], [undefined], [""]]) {
+      expect(refusal({ secrets, encrypt: true }).option).toBe("secrets");
+      const warning = vi.spyOn(process, "emitWarning").mockImplementation(() => {});
+      expect(create({ secrets, encrypt: { keys: [SECRET] } })).toHaveProperty("open");
+      expect(warning).toHaveBeenCalledOnce();
+      warning.mockRestore();
+    }
+  });
+
+  it("is refused with cookieStore(), whose sessions are sealed anyway", () => {
+    const error = refusal({ store: cookieStore(), encrypt: true });
+    expect(error.option).toBe("encrypt");
+    expect(error.message).toContain("always sealed");
+  });
 });

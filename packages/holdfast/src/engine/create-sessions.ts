@@ -182,7 +182,7 @@ export function createSessions<Data extends object = DefaultData>(
   const sweepInterval =
     interval === false ? undefined : milliseconds("sweepInterval", interval, 1000, LONGEST_TIMER);
 
-  const encrypt = checkedEncrypt((options as SessionsOptions<Data>).encrypt ?? false);
+  const encrypt = checkedEncrypt((options as SessionsOptions<Data>).encrypt);
   const events = new EventBus();
   const cookies = createCookiePolicy(options.cookie);
   const shared = {

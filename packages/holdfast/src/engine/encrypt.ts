@@ -30,8 +30,8 @@ export interface EncryptOptions {
 const NAMES = ["keys", "plain", "seal"];
 
 /** The setting, checked; undefined where nothing is encrypted. @throws ConfigurationError */
-export function checkedEncrypt(option: boolean | EncryptOptions): EncryptOptions | undefined {
-  if (option === false) return undefined;
+export function checkedEncrypt(option: boolean | EncryptOptions | undefined): EncryptOptions | undefined {
+  if (option === undefined || option === false) return undefined;
   const options = option === true ? {} : option;
   if (!isPlainObject(options))
     throw new ConfigurationError("encrypt", `expected true, false or an object, got ${shown(option)}`);
