@@ -33,6 +33,7 @@ export type {
 } from "./engine/events.js";
 export { sessionEventNames } from "./engine/events.js";
 export type { Exchange } from "./engine/exchange.js";
+export type { Explanation, Remark, RemarkCode } from "./engine/explanation.js";
 export type { GuessLimitOptions } from "./engine/guess-limit.js";
 export type { MergeStrategies, MergeStrategy } from "./engine/merge.js";
 export type { SessionReason } from "./engine/reason.js";

@@ -32,7 +32,10 @@ export function expressSessions<Data extends object>(
   installOnInstalledExpress();
   return (req, res, next) => {
     try {
-      if (skip?.(req)) return next();
+      if (skip?.(req)) {
+        sessions.skipped?.(new ExpressRequest(req));
+        return next();
+      }
       installOnCopyOf(req, res);
       if (bindingTo(sessions, req, "expressSessions") !== undefined) return next();
       const begin = (exchange: Exchange<Data>) => {

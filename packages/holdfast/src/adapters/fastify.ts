@@ -50,7 +50,11 @@ export async function fastifySessions(
   // A hook that has to wait returns a promise, for Fastify catches what its own next step throws after that, and not what it
   // throws in a late `done`.
   fastify.addHook("onRequest", (request, reply, done) => {
-    if (bindingTo(sessions, request, "fastifySessions") !== undefined || skip?.(request)) return done();
+    if (bindingTo(sessions, request, "fastifySessions") !== undefined) return done();
+    if (skip?.(request)) {
+      sessions.skipped?.(new RequestOfFastify(request));
+      return done();
+    }
     const begin = (exchange: Exchange<any>) => {
       bind(request, { sessions, exchange, held: hold(reply, exchange) });
     };

@@ -24,6 +24,8 @@ export interface HeldExchange {
   commit(): Awaitable<void>;
   /** Writes headers of its own, after that. */
   writeHeaders(headers: ResponseHeaders): void;
+  /** Called where that is too late, for they have left by another way. */
+  headersWereSent?(): void;
   /** Called when the response has ended. */
   reportLateChanges(): void;
   /** Stores what changed since the headers left: the end of the response waits for it. */
@@ -166,6 +168,7 @@ export class HeldResponse {
     const response = this.#response;
     const firstArgs = method === "writeHead" ? setHeadersOf(response, args) : args;
     if (!response.headersSent) this.#exchange.writeHeaders(new HeadersOf(response));
+    else this.#exchange.headersWereSent?.();
     if (method === "end" && !failed && !production)
       response.once("close", () => this.#exchange.reportLateChanges());
     return original.apply(response, firstArgs);

@@ -1,6 +1,7 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Context, MiddlewareHandler } from "hono";
 import type { Exchange } from "../engine/exchange.js";
+import type { SessionRequest } from "../engine/request.js";
 import { type DefaultData, Session } from "../engine/session.js";
 import type { SessionSource } from "../engine/sessions.js";
 import type { ResponseHeaders } from "../engine/transport.js";
@@ -44,10 +45,11 @@ export function honoSessions<Data extends object = DefaultData>(
       if (c.get("openSession") === undefined) await expose(c, bound.exchange, lazy);
       return next();
     }
-    if (skip?.(c)) return next();
-
-    const request = incoming ? new NodeRequest(incoming) : new WebRequest(c.req.raw, remoteAddressOf(c));
-    const exchange = sessions.defer(request);
+    if (skip?.(c)) {
+      sessions.skipped?.(requestOf(c, incoming));
+      return next();
+    }
+    const exchange = sessions.defer(requestOf(c, incoming));
     await expose(c, exchange, lazy);
     const held = outgoing && hold(outgoing, exchange);
     bind(key, { sessions, exchange, held });
@@ -61,6 +63,10 @@ export function honoSessions<Data extends object = DefaultData>(
       if (!held) exchange.writeHeaders(headersOf(c));
     }
   };
+}
+
+function requestOf(c: Context, incoming: IncomingMessage | undefined): SessionRequest {
+  return incoming ? new NodeRequest(incoming) : new WebRequest(c.req.raw, remoteAddressOf(c));
 }
 
 async function expose(c: Context, exchange: Exchange<any>, lazy: boolean): Promise<void> {

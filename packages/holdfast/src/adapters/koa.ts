@@ -25,8 +25,11 @@ export function koaSessions<Data extends object>(
 ): Middleware {
   return async (ctx, next) => {
     installOn(ctx.app.context);
-    if (bindingTo(sessions, ctx.req, "koaSessions") !== undefined || skip?.(ctx)) return next();
-
+    if (bindingTo(sessions, ctx.req, "koaSessions") !== undefined) return next();
+    if (skip?.(ctx)) {
+      sessions.skipped?.(new KoaRequest(ctx));
+      return next();
+    }
     const request = new KoaRequest(ctx);
     const exchange = lazy ? sessions.defer(request) : await sessions.open(request);
     const held = new HeldResponse(ctx.res, exchange, (error) => ctx.onerror(error as Error));

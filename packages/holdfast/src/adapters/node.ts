@@ -47,7 +47,12 @@ export function nodeSessions<Data extends object>(
 ): NodeSessions<Data> {
   const middleware = (request: AnyRequest, response: AnyResponse, next: (error?: unknown) => void): void => {
     try {
-      if (bindingTo(sessions, request, "nodeSessions") !== undefined || skip?.(request)) {
+      if (bindingTo(sessions, request, "nodeSessions") !== undefined) {
+        next();
+        return;
+      }
+      if (skip?.(request)) {
+        sessions.skipped?.(new NodeRequest(request as IncomingMessage));
         next();
         return;
       }

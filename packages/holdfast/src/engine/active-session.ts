@@ -4,6 +4,7 @@ import { newToken, sessionIdOf } from "../token/token.js";
 import { describeClient } from "./client.js";
 import { type Codec, isPlainObject } from "./codec.js";
 import type { Engine } from "./engine.js";
+import type { DroppedWriteReason } from "./events.js";
 import { Flash } from "./flash.js";
 import type { LiveSession } from "./follow.js";
 import { mergeData, replaceContents } from "./merge.js";
@@ -79,6 +80,8 @@ export class ActiveSession {
   reason: SessionReason = "none-sent";
   cookieIntent: CookieIntent = "keep";
   clearSiteData: string | undefined;
+  /** Why changes are stored nowhere, if they are not. */
+  dropped: DroppedWriteReason | undefined;
   /** Whether this request moves the idle deadline. */
   countsAsActivity = true;
   /** Whether a session that holds nothing yet is to be stored all the same. */

@@ -80,6 +80,7 @@ describe("createSessions", () => {
         tokenHeader: "X-Token",
         formTokens: true,
       },
+      explain: () => {},
       guessLimit: { max: 10, per: "10m", client: ({ remoteAddress }) => remoteAddress },
       clock: () => 0,
     };

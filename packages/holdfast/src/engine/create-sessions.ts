@@ -15,6 +15,8 @@ import { checkedEncrypt, type EncryptOptions, sealingOf } from "./encrypt.js";
 import { Endings } from "./endings.js";
 import type { Engine } from "./engine.js";
 import { EventBus } from "./events.js";
+import { Explainer, explanationOutput } from "./explainer.js";
+import type { Explanation } from "./explanation.js";
 import { given } from "./given.js";
 import { checkedGuessLimit, type GuessLimitOptions } from "./guess-limit.js";
 import { Lanes } from "./lanes.js";
@@ -103,6 +105,12 @@ export interface SessionsOptions<Data extends object> {
    * True stands for 20 of them in a minute. Each process counts for itself. Default: false.
    */
   guessLimit?: boolean | GuessLimitOptions;
+  /**
+   * Tell for each request why it has its session or none, and what became of its cookie: true writes one line to stderr, a
+   * function gets it as an object. No token, no data, no query is in it. For development; it warns in production. Default:
+   * false, or true where the environment variable `DEBUG` names "holdfast".
+   */
+  explain?: boolean | ((explanation: Explanation) => void);
   /** Keep the client's IP address with the session, for the list of devices. Default: false. */
   rememberIp?: boolean;
   /**
@@ -185,6 +193,7 @@ export function createSessions<Data extends object = DefaultData>(
   const encrypt = checkedEncrypt((options as SessionsOptions<Data>).encrypt);
   const events = new EventBus();
   const cookies = createCookiePolicy(options.cookie);
+  const output = explanationOutput(options.explain, production);
   const shared = {
     given: given(options),
     keyring: watchedKeyring("secrets", options.secrets ?? [], {
@@ -203,6 +212,7 @@ export function createSessions<Data extends object = DefaultData>(
     clock: now,
     csrf: checkedCsrf(options.csrf ?? false),
     guessLimit: checkedGuessLimit(options.guessLimit ?? false),
+    explainer: output && new Explainer(output, cookies, options.cookie?.sameSite ?? "lax", now),
     trustsProxy: proxyTrust(options.trustProxy ?? false),
     production,
     idleTimeout,
@@ -343,6 +353,7 @@ const OPTION_NAMES: Record<keyof (SessionsOptions<object> & InitialData<object>)
   cacheControl: true,
   csrf: true,
   guessLimit: true,
+  explain: true,
   clock: true,
   initial: true,
 };

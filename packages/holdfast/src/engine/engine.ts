@@ -4,6 +4,7 @@ import type { CookieHeld } from "./cookie-held.js";
 import type { CsrfGuard } from "./csrf.js";
 import type { Endings } from "./endings.js";
 import type { EventBus } from "./events.js";
+import type { Explainer } from "./explainer.js";
 import type { Given } from "./given.js";
 import type { GuessLimit } from "./guess-limit.js";
 import type { Lanes } from "./lanes.js";
@@ -27,6 +28,8 @@ export interface Engine {
   readonly migration: Migration | undefined;
   /** Where unsafe requests of other origins are refused; else undefined. */
   readonly csrf: CsrfGuard | undefined;
+  /** Where each request is explained; else undefined. */
+  readonly explainer: Explainer | undefined;
   /** Where those who try many tokens are refused; else undefined. */
   readonly guessLimit: GuessLimit | undefined;
   /** How the session of a request travels. */

@@ -106,6 +106,14 @@ export class Exchange<Data extends object = DefaultData> {
     if (this.#active !== undefined) writeSessionHeaders(this.#active, headers, this.#session !== undefined);
   }
 
+  /** Says that nothing more can be written, for the headers had left before. */
+  headersWereSent(): void {}
+
+  /** The session's state, once it is open. */
+  protected get active(): ActiveSession | undefined {
+    return this.#active;
+  }
+
   /** Reports changes that came too late to be stored. An adapter calls it when the response has ended. */
   reportLateChanges(): void {
     if (this.#session !== undefined && this.#active !== undefined) reportLateChanges(this.#active);

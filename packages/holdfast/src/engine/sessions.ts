@@ -5,6 +5,9 @@ import { AllSessions } from "./all-sessions.js";
 import type { Engine } from "./engine.js";
 import type { SessionEventListener, SessionEventName } from "./events.js";
 import { Exchange } from "./exchange.js";
+import { offerExplanations } from "./explain-socket.js";
+import { explainedExchange } from "./explained-exchange.js";
+import type { Explanation } from "./explanation.js";
 import { BEHIND } from "./given.js";
 import { type ReencryptOptions, type ReencryptProgress, reencrypt } from "./reencrypt.js";
 import type { SessionRequest } from "./request.js";
@@ -16,6 +19,7 @@ import { UserSessions } from "./user-sessions.js";
 export interface SessionSource<Data extends object = DefaultData> {
   open(request: SessionRequest): Awaitable<Exchange<Data>>;
   defer(request: SessionRequest): Exchange<Data>;
+  skipped?: ((request: SessionRequest) => void) | undefined;
 }
 
 /** @internal What is behind sessions, for the library's other parts. */
@@ -26,6 +30,7 @@ export abstract class BaseSessions<Data extends object> implements SessionSource
   readonly #engine: Engine;
   #sweepTimer: NodeJS.Timeout | undefined;
   #closed = false;
+  #unoffer: (() => void) | undefined;
 
   static {
     engineOf = (sessions) => sessions.#engine;
@@ -34,6 +39,11 @@ export abstract class BaseSessions<Data extends object> implements SessionSource
   /** @internal */
   constructor(engine: Engine, sweepInterval: number | undefined) {
     this.#engine = engine;
+    const { explainer, production } = engine;
+    if (explainer !== undefined) {
+      this.skipped = (request) => explainer.skipped(request);
+      if (!production) this.#unoffer = offerExplanations(() => explainer.last);
+    }
     if (sweepInterval !== undefined) this.#scheduleSweep(sweepInterval);
   }
 
@@ -54,7 +64,17 @@ export abstract class BaseSessions<Data extends object> implements SessionSource
 
   /** The same without asking the store yet: `exchange.open()` does, when the session is first needed. */
   defer(request: SessionRequest): Exchange<Data> {
+    const { explainer } = this.#engine;
+    if (explainer !== undefined) return explainedExchange<Data>(this.#engine, request, explainer);
     return new Exchange<Data>(this.#engine, request);
+  }
+
+  /** For adapters: explains a request that the option `skip` leaves out. Undefined where nothing is explained. */
+  readonly skipped: ((request: SessionRequest) => void) | undefined;
+
+  /** With the option `explain`, why each of the last 50 requests had its session or none, oldest first; else nothing. */
+  explanations(): readonly Explanation[] {
+    return this.#engine.explainer?.last ?? [];
   }
 
   /** Listens to what happens to sessions, to one kind of event or, by "*", to all. No event holds a token, a secret or session data. */
@@ -78,6 +98,7 @@ export abstract class BaseSessions<Data extends object> implements SessionSource
     if (this.#closed) return;
     this.#closed = true;
     clearTimeout(this.#sweepTimer);
+    this.#unoffer?.();
     this.#engine.endings.close();
     this.#engine.keyring.close();
     await this.#engine.store.close();

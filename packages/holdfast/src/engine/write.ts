@@ -112,7 +112,9 @@ export async function swap(
 }
 
 /** Tells of changes that are stored nowhere. */
-export function reportDropped({ engine, record, id }: ActiveSession, reason: DroppedWriteReason): void {
+export function reportDropped(active: ActiveSession, reason: DroppedWriteReason): void {
+  const { engine, record, id } = active;
+  active.dropped = reason;
   const sessionId = record === undefined ? undefined : id;
   engine.events.emit("dropped-write", { at: new Date(engine.clock()), sessionId, reason });
 }

@@ -1,4 +1,5 @@
 import { afterEach, describe, expect, it, vi } from "vitest";
+import type { Explanation } from "../../src/engine/explanation.js";
 import type { Answer, Browser } from "../support/browser.js";
 import { requestWith } from "../support/exchange.js";
 import { SECRET } from "../support/shop.js";
@@ -620,6 +621,51 @@ export function testFramework(framework: Framework): void {
         expect((await read(user)).data).toEqual({ a: "1" });
         expect((await browser().post("/set/a/1", { "x-csrf-token": token })).status).toBe(403);
       });
+    });
+
+    it("leaves one explanation for each request, with the option explain", async () => {
+      const told: string[] = [];
+      const explain = ({ line }: Explanation) => told.push(line);
+      const { browser, store } = await start({
+        sessions: { explain, csrf: { origins: ["https://shop.example"] } },
+      });
+      const own = { origin: "https://shop.example" };
+      const user = browser();
+      await user.post("/set/a/1?secret=1", own);
+      await user.get("/read");
+      await user.get("/throw");
+      await user.post("/logout", own);
+      await user.post("/set/a/1", { "sec-fetch-site": "cross-site" });
+      store.fail();
+      await browser().post("/set/a/1", own);
+      store.recover();
+      await user.get("/skipped");
+      const session = expect.stringMatching(
+        / stored a new session [\w-]{8}…; set the cookie sid \(Path=\/; HttpOnly; SameSite=Lax\)$/,
+      );
+      const came = "the cookie sid came, of a living session";
+      expect(told.slice(0, 6)).toEqual([
+        session,
+        `holdfast: GET /read: ${came}; nothing to save; set no cookie: the client has it`,
+        expect.stringContaining(`holdfast: GET /throw: ${came}; stored the changes; `),
+        `holdfast: POST /logout: ${came}; ended the session; deleted the cookie sid`,
+        "holdfast: POST /set/a/1: refused by the CSRF guard (cross-site)",
+        'holdfast: POST /set/a/1: the cookie sid did not come; the store "memory" failed to create (ERR_HOLDFAST_STORE)',
+      ]);
+      // Where routes that need no session are not wrapped, nobody is told of them.
+      if (told.length > 6)
+        expect(told.slice(6)).toEqual(["holdfast: GET /skipped: left out by the option `skip`"]);
+    });
+
+    it("explains a session that nobody opens, with the options explain and lazy", async () => {
+      const told: string[] = [];
+      const { browser } = await start({ lazy: true, sessions: { explain: ({ line }) => told.push(line) } });
+      await browser().get("/lazy/plain");
+      await browser().get("/lazy/read");
+      expect(told).toEqual([
+        "holdfast: GET /lazy/plain: nobody opened the session (lazy)",
+        "holdfast: GET /lazy/read: the cookie sid did not come; nothing to save; set no cookie: there is no session",
+      ]);
     });
 
     it.skipIf(lacks.includes("peer address"))(
