@@ -140,14 +140,12 @@ export class ConflictError extends HoldfastError {
   }
 }
 
-/** The session ended (logout, revoke, rotation, expiry) while this request was working with it. */
+/** The session ended (logout, revoke, rotation, expiry) while this request was working with it, or is out of its reach. */
 export class SessionGoneError extends HoldfastError {
-  constructor() {
-    super(
-      "ERR_HOLDFAST_SESSION_GONE",
-      401,
-      "The session ended while this request was using it (logged out, revoked, rotated or expired), so nothing was stored.",
-    );
+  constructor(
+    message = "The session ended while this request was using it (logged out, revoked, rotated or expired), so nothing was stored.",
+  ) {
+    super("ERR_HOLDFAST_SESSION_GONE", 401, message);
   }
 }
 

@@ -30,7 +30,10 @@ export type TokenStanding =
   | "in-grace"
   /** A token whose renewal never reached the browser: it needs yet another one. */
   | "renewal-lost"
-  /** A token that was rotated or ended a moment ago: this late request must not start a session of its own. */
+  /**
+   * The browser may have a newer session than this request tells: the token that came was rotated or ended a moment ago, or
+   * none came because another site has made the request. It must not start a session of its own.
+   */
   | "stale";
 
 /** A session's record together with what its payload says. */

@@ -4,7 +4,7 @@ import { isBackchannel } from "./backchannel.js";
 import type { Engine } from "./engine.js";
 import { assertOrigins } from "./origins.js";
 import type { SessionRequest } from "./request.js";
-import { pathOf } from "./request.js";
+import { isSafeMethod, pathOf } from "./request.js";
 
 /** Why the CSRF guard refused a request. */
 export type CsrfRule =
@@ -57,9 +57,6 @@ const OPTION_NAMES: readonly string[] = [
   "tokenHeader",
   "formTokens",
 ] satisfies (keyof CsrfOptions)[];
-
-/** RFC 9110 9.2.1. Every other method, known or not, may change something. */
-const SAFE_METHODS = new Set(["GET", "HEAD", "OPTIONS", "TRACE"]);
 
 /** Headers by which frameworks let a request stand for another method. A form of another site can't send one. */
 const METHOD_OVERRIDES = ["x-http-method-override", "x-http-method", "x-method-override"];
@@ -157,10 +154,10 @@ function namedSession(engine: Engine, request: SessionRequest): string | undefin
 }
 
 function isSafe(request: SessionRequest): boolean {
-  if (!SAFE_METHODS.has(request.method)) return false;
+  if (!isSafeMethod(request.method)) return false;
   return METHOD_OVERRIDES.every((name) => {
     const other = request.header(name);
-    return other === undefined || SAFE_METHODS.has(other.toUpperCase());
+    return other === undefined || isSafeMethod(other.toUpperCase());
   });
 }
 

@@ -28,6 +28,8 @@ export type DroppedWriteReason =
   | "gone"
   /** The request came with a token that had just been replaced or ended. */
   | "stale"
+  /** Another site has made the request, so the browser kept the cookie back: a session of its own would replace the user's. */
+  | "cross-site"
   /** The change was made after the response's headers had left. */
   | "headers-sent";
 

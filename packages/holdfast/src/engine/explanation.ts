@@ -144,6 +144,7 @@ function remarksOf(seen: Observation): Remark[] {
 const CAME: Readonly<Record<SessionReason, string>> = {
   living: "came, of a living session",
   "none-sent": "did not come",
+  withheld: "did not come",
   malformed: "came, but hasn't the shape of a signed token",
   forged:
     "came, but its signature fits none of the secrets: one was dropped, another application uses this name, or somebody guesses",
@@ -172,7 +173,7 @@ function cameRemarks(seen: Observation, { reason, transport }: ActiveSession): R
       text: `${nameOf(transport)} ${CAME[reason] ?? `came, of a session that was ended (${reason})`}`,
     },
   ];
-  if (reason !== "none-sent" || transport.reads !== "Cookie") return remarks;
+  if (!isMissing(reason) || transport.reads !== "Cookie") return remarks;
   const other = otherName(seen, transport);
   if (other !== undefined) remarks.push({ code: "other-name", text: other });
   const lax = sameSite === "lax" && isTopLevel(request) && /^(?:GET|HEAD)$/.test(request.method);
@@ -187,6 +188,10 @@ function cameRemarks(seen: Observation, { reason, transport }: ActiveSession): R
   return remarks;
 }
 
+function isMissing(reason: SessionReason): boolean {
+  return reason === "none-sent" || reason === "withheld";
+}
+
 /** The cookie has another name over HTTP than over HTTPS: the browser may have the one, and the server look for the other. */
 function otherName({ engine, request }: Observation, { name }: Transport): string | undefined {
   const { overHttp, overHttps } = engine.explainer!.cookies;
@@ -199,6 +204,7 @@ function otherName({ engine, request }: Observation, { name }: Transport): strin
 const DROPPED: Readonly<Record<DroppedWriteReason, string>> = {
   gone: "the session ended meanwhile",
   stale: "the request came with a token that had just been replaced or ended",
+  "cross-site": "a session of its own would take the place of the user's",
   "headers-sent": "they came after the response's headers had left",
 };
 
@@ -224,7 +230,7 @@ function doneRemark({ found }: Observation, active: ActiveSession): Remark {
 
 function cookieRemarks(seen: Observation, active: ActiveSession): Remark[] {
   const { engine, request, cookies, sentToken, sameSite, failure } = seen;
-  const { transport, standing, record } = active;
+  const { transport } = active;
   const remarks: Remark[] = [];
   for (const line of cookies) {
     const [pair = "", ...attributes] = line.split("; ");
@@ -234,8 +240,7 @@ function cookieRemarks(seen: Observation, active: ActiveSession): Remark[] {
   }
   if (sentToken) remarks.push({ code: "cookie-set", text: "sent the token in Session-Token" });
   if (remarks.length === 0) {
-    if (failure === undefined)
-      remarks.push({ code: "no-cookie", text: whyNoCookie(transport, standing, record) });
+    if (failure === undefined) remarks.push({ code: "no-cookie", text: whyNoCookie(active) });
     return remarks;
   }
   if (transport.reads !== "Cookie" || !remarks.some(({ code }) => code === "cookie-set")) return remarks;
@@ -243,7 +248,7 @@ function cookieRemarks(seen: Observation, active: ActiveSession): Remark[] {
     const text = `another site sent the request, and browsers don't keep a ${attribute(sameSite)} cookie then`;
     remarks.push({ code: "cross-site", text });
   }
-  if (active.reason !== "none-sent" && transport.secure && !isHttps(request, engine.trustsProxy))
+  if (!isMissing(active.reason) && transport.secure && !isHttps(request, engine.trustsProxy))
     remarks.push({
       code: "plain-http",
       text: `browsers ignore a Secure cookie from plain HTTP, and ${plainHttp(seen)}`,
@@ -251,12 +256,10 @@ function cookieRemarks(seen: Observation, active: ActiveSession): Remark[] {
   return remarks;
 }
 
-function whyNoCookie(
-  { reads }: Transport,
-  standing: ActiveSession["standing"],
-  record: ActiveSession["record"],
-): string {
-  const what = reads === "Cookie" ? "set no cookie" : "sent no token";
+function whyNoCookie({ transport, standing, reason, record }: ActiveSession): string {
+  const what = transport.reads === "Cookie" ? "set no cookie" : "sent no token";
+  if (reason === "withheld" && standing === "stale")
+    return `${what}: it would overwrite one that the browser may have`;
   if (standing === "stale") return `${what}: a late request must not overwrite a newer one`;
   if (record === undefined) return `${what}: there is no session`;
   if (standing === "in-grace") return `${what}: the request that renewed it brings the new one`;

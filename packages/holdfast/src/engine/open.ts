@@ -121,5 +121,10 @@ function withoutSession(
 ): ActiveSession {
   const active = new ActiveSession(engine, request, transport, "none");
   active.reason = reason;
+  if (reason === "none-sent" && transport.isWithheld(request)) {
+    // The browser may have a session that it didn't send: a new one would take its place.
+    active.reason = "withheld";
+    active.standing = "stale";
+  }
   return active;
 }

@@ -8,6 +8,8 @@ export type SessionReason =
   | "living"
   /** No session cookie, or token, came. */
   | "none-sent"
+  /** Another site has made the request, so the browser kept the cookie back (SameSite). */
+  | "withheld"
   /** What came leads to no session; see `CookieRejection`. */
   | Exclude<CookieRejection, "ended">
   /** Its user logged out, or the application destroyed it. */

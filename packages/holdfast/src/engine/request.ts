@@ -25,6 +25,13 @@ export function pathOf(target: string): string {
   return query === -1 ? target : target.slice(0, query);
 }
 
+const SAFE_METHODS = new Set(["GET", "HEAD", "OPTIONS", "TRACE"]);
+
+/** Whether a method only reads (RFC 9110 9.2.1). Every other, known or not, may change something. */
+export function isSafeMethod(method: string): boolean {
+  return SAFE_METHODS.has(method);
+}
+
 /** Whose `X-Forwarded-Proto` and `Forwarded` headers to believe: nobody's, everybody's, addresses and CIDR blocks, or a test. */
 export type TrustProxy = boolean | readonly string[] | ((remoteAddress: string | undefined) => boolean);
 

@@ -1,7 +1,7 @@
 import { ConfigurationError } from "../errors.js";
 import { shown } from "../shown.js";
 import { type CookiePolicy, CookieTooLargeError, cookieValues, type SessionCookie } from "../token/cookie.js";
-import { cookieFor, type SessionRequest } from "./request.js";
+import { cookieFor, isSafeMethod, type SessionRequest } from "./request.js";
 
 /** The response's headers as an adapter lets the engine see them. Names are case-insensitive. */
 export interface ResponseHeaders {
@@ -20,6 +20,8 @@ export interface Transport {
   readonly reads: "Cookie" | "Authorization";
   /** What came with the request, in order: `MAX_VALUES` at most, and one more where there are too many. */
   values(request: SessionRequest): string[];
+  /** Whether the client may have something that it didn't send, because another site has made this request (SameSite). */
+  isWithheld(request: SessionRequest): boolean;
   /** `maxAge` in milliseconds; undefined where the client is to forget it when it closes. */
   send(headers: ResponseHeaders, value: string, maxAge: number | undefined, request: SessionRequest): void;
   /** Tells the client to forget it. */
@@ -44,6 +46,7 @@ export const bearerTransport: Transport = {
     const [, token] = /^Bearer +(\S+) *$/i.exec(request.header("authorization") ?? "") ?? [];
     return token === undefined ? [] : [token];
   },
+  isWithheld: () => false,
   send: (headers, value) => headers.set(TOKEN_HEADER, value),
   erase: (headers) => headers.set(TOKEN_HEADER, ""),
 };
@@ -54,6 +57,7 @@ export function cookieTransport(cookie: SessionCookie): Transport {
     secure: cookie.secure,
     reads: "Cookie",
     values: (request) => cookieValues(request.header("cookie"), cookie.name, MAX_VALUES),
+    isWithheld: (request) => isWithheld(cookie, request),
     send: (headers, value, maxAge) => headers.append("Set-Cookie", cookie.set(value, maxAge)),
     erase: (headers) => headers.append("Set-Cookie", cookie.deletion),
   };
@@ -85,6 +89,7 @@ export function cookiesTransport(cookie: SessionCookie, maxCookies: number): Tra
         return [start, ...rest].join("");
       });
     },
+    isWithheld: (request) => isWithheld(cookie, request),
     send(headers, value, maxAge, request) {
       const parts: string[] = [];
       for (let from = 0; from < value.length; ) {
@@ -105,6 +110,15 @@ export function cookiesTransport(cookie: SessionCookie, maxCookies: number): Tra
       erasePartsFrom(1, headers, request);
     },
   };
+}
+
+/**
+ * Whether browsers keep this cookie back from a request, for a page of another site has made it (RFC 6265bis 5.8.3), as they
+ * say themselves (Fetch Metadata).
+ */
+function isWithheld({ sameSite }: SessionCookie, request: SessionRequest): boolean {
+  if (sameSite === "none" || (sameSite === "lax" && isSafeMethod(request.method))) return false;
+  return request.header("sec-fetch-site") === "cross-site";
 }
 
 /** The characters that fit into the cookies of `cookiesTransport`. */

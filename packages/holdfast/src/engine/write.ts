@@ -34,7 +34,8 @@ export async function write<R>(
   text?: string,
 ): Promise<R | undefined> {
   const { engine } = active;
-  if (active.standing === "stale") throw dropped(active, "stale");
+  if (active.standing === "stale")
+    throw dropped(active, active.reason === "withheld" ? "cross-site" : "stale");
   active.assertStorable("Storing the session");
   for (let attempt = 1; ; attempt++) {
     const before = attempt === 1 && text !== undefined ? text : active.dataText();
@@ -111,6 +112,10 @@ export async function swap(
   return find(engine, elsewhere.id);
 }
 
+const WITHHELD =
+  "Another site has made this request, so the browser kept the session's cookie back (SameSite), and nothing was stored: a new " +
+  "session would take the place of the user's.";
+
 /** Tells of changes that are stored nowhere. */
 export function reportDropped(active: ActiveSession, reason: DroppedWriteReason): void {
   const { engine, record, id } = active;
@@ -121,5 +126,5 @@ export function reportDropped(active: ActiveSession, reason: DroppedWriteReason)
 
 function dropped(active: ActiveSession, reason: DroppedWriteReason): SessionGoneError {
   reportDropped(active, reason);
-  return new SessionGoneError();
+  return new SessionGoneError(reason === "cross-site" ? WITHHELD : undefined);
 }

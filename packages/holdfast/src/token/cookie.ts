@@ -35,6 +35,7 @@ export interface CookieOptions {
 export interface SessionCookie {
   readonly name: string;
   readonly secure: boolean;
+  readonly sameSite: "lax" | "strict" | "none";
   /** A `Set-Cookie` line. `maxAge` in milliseconds makes it persistent; undefined, a browser-session cookie. */
   set(value: string, maxAge: number | undefined): string;
   /** The line that deletes it: the same attributes, an empty value, Max-Age=0 and an Expires in the past. */
@@ -140,15 +141,26 @@ export function createCookiePolicy(options: CookieOptions = {}): CookiePolicy {
   return {
     persistent,
     secure: secure === "auto" && !needsSecure ? "auto" : secure === false ? "never" : "always",
-    overHttps: sessionCookie(prefix ? name : safePrefix + name, true, attributes.join("")),
-    overHttp: sessionCookie(name, false, attributes.filter((attribute) => attribute !== "; Secure").join("")),
+    overHttps: sessionCookie(prefix ? name : safePrefix + name, true, sameSite, attributes.join("")),
+    overHttp: sessionCookie(
+      name,
+      false,
+      sameSite,
+      attributes.filter((attribute) => attribute !== "; Secure").join(""),
+    ),
   };
 }
 
-function sessionCookie(name: string, secure: boolean, attributes: string): SessionCookie {
+function sessionCookie(
+  name: string,
+  secure: boolean,
+  sameSite: SessionCookie["sameSite"],
+  attributes: string,
+): SessionCookie {
   return {
     name,
     secure,
+    sameSite,
     set(value, maxAge) {
       const bytes = name.length + value.length;
       if (bytes > MAX_COOKIE_BYTES) throw new CookieTooLargeError(name, bytes);
@@ -157,7 +169,7 @@ function sessionCookie(name: string, secure: boolean, attributes: string): Sessi
       return `${name}=${value}; Max-Age=${seconds}${attributes}`;
     },
     deletion: `${name}=; Max-Age=0; Expires=Thu, 01 Jan 1970 00:00:00 GMT${attributes}`,
-    part: (index) => sessionCookie(`${name}.${index}`, secure, attributes),
+    part: (index) => sessionCookie(`${name}.${index}`, secure, sameSite, attributes),
     room: MAX_COOKIE_BYTES - `${name}=; Max-Age=${MAX_AGE_LIMIT}${attributes}`.length,
   };
 }

@@ -554,6 +554,25 @@ export function testFramework(framework: Framework): void {
       },
     );
 
+    it("starts no session for a form of another site, for it would take the place of the user's", async () => {
+      const { browser, events } = await start();
+      const user = browser();
+      await user.post("/login/ada");
+      const form = browser();
+      for (const path of ["/set/a/2", "/logout"]) {
+        const { setCookie } = await form.post(path, { "sec-fetch-site": "cross-site" });
+        expect(setCookie).toEqual([]);
+      }
+      expect(events.filter(({ name }) => name === "dropped-write")).toMatchObject([{ reason: "cross-site" }]);
+      // Neither a page of ours nor a link from elsewhere is kept from one.
+      for (const from of ["same-origin", "same-site", "none"]) {
+        const { setCookie } = await browser().post("/set/a/2", { "sec-fetch-site": from });
+        expect(setCookie).toHaveLength(1);
+      }
+      const { setCookie } = await form.post("/login/bob", { "sec-fetch-site": "cross-site" });
+      expect(setCookie).toHaveLength(1);
+    });
+
     describe("refuses what other origins make a browser send, with the option csrf,", () => {
       const ORIGIN = "https://shop.example";
       const guarded = { sessions: { csrf: { origins: [ORIGIN], exempt: ["/set/hook/1"] } } };
