@@ -7,6 +7,7 @@ import { jsonCodec } from "../../packages/holdfast/dist/engine/codec.js";
 import { mergeData } from "../../packages/holdfast/dist/engine/merge.js";
 import { createKeyring } from "../../packages/holdfast/dist/token/keyring.js";
 import { newToken } from "../../packages/holdfast/dist/token/token.js";
+import { requestWith, startSession } from "../../packages/holdfast/test/cost/requests.mjs";
 import { largeData, smallData } from "../http/session-data.js";
 
 const SECRET = "Vq3nB8wY1tK6mZ4rXc9sLd2fGh7jPa5e";
@@ -15,19 +16,7 @@ const NEW_TOKENS = 25_000;
 
 const keyring = () => createKeyring([SECRET], true);
 
-/** A request as an adapter hands it over. */
-function requestWith(cookie) {
-  const headers = { host: "shop.example", cookie };
-  return {
-    method: "GET",
-    target: "/",
-    header: (name) => headers[name],
-    encrypted: true,
-    remoteAddress: "192.0.2.1",
-  };
-}
-
-/** Sessions, and the request of one that holds `data`. */
+/** Sessions, and a request with the cookie of one that holds `data`. */
 async function sessionsWith(
   data,
   store = memoryStore({ maxSessions: 1e6, maxBytes: 1 << 30 }),
@@ -35,22 +24,6 @@ async function sessionsWith(
 ) {
   const sessions = createSessions({ secrets: [SECRET], store, encrypt, sweepInterval: false });
   return { sessions, request: await startSession(sessions, data) };
-}
-
-/** Stores a session, and gives a request with its cookie. */
-async function startSession(sessions, data) {
-  const exchange = await sessions.open(requestWith(undefined));
-  Object.assign(exchange.session.data, data);
-  await exchange.commit();
-  let cookie;
-  exchange.writeHeaders({
-    get: () => undefined,
-    set() {},
-    append(name, line) {
-      if (name === "Set-Cookie") cookie = line.split(";", 1)[0];
-    },
-  });
-  return requestWith(cookie);
 }
 
 /** A memory store that answers as one over a network does: later, and with a new record each time. */

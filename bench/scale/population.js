@@ -5,6 +5,7 @@
 import { hash } from "node:crypto";
 import { createKeyring } from "../../packages/holdfast/dist/token/keyring.js";
 import { sessionIdOf } from "../../packages/holdfast/dist/token/token.js";
+import { requestWith } from "../../packages/holdfast/test/cost/requests.mjs";
 import { smallData } from "../http/session-data.js";
 
 export const SECRET = "Vq3nB8wY1tK6mZ4rXc9sLd2fGh7jPa5e";
@@ -16,18 +17,7 @@ export const userOf = (n, users) => `user-${n % users}`;
 
 /** A request that comes with the nth session's cookie. */
 export function requestOf(n) {
-  const headers = { host: "shop.example", cookie: `__Host-sid=${keyring.sign(tokenOf(n))}` };
-  return requestWith(headers);
-}
-
-export function requestWith(headers = { host: "shop.example" }) {
-  return {
-    method: "GET",
-    target: "/",
-    header: (name) => headers[name],
-    encrypted: true,
-    remoteAddress: "192.0.2.1",
-  };
+  return requestWith(`__Host-sid=${keyring.sign(tokenOf(n))}`);
 }
 
 /** Stands for the user's id in a record that is to be copied. */
@@ -37,7 +27,7 @@ const PLACE = "user-number";
  * What the library itself stores for a logged-in user with a session of usual size: the record that all others are copies of.
  */
 export async function sampleRecord(sessions, store) {
-  const exchange = await sessions.open(requestWith());
+  const exchange = await sessions.open(requestWith(undefined));
   const { session } = exchange;
   Object.assign(session.data, smallData(PLACE));
   await session.login(PLACE);
