@@ -1,4 +1,5 @@
 import type { CsrfRule } from "./engine/csrf.js";
+import { quietCause } from "./quiet-cause.js";
 import { warn } from "./warn.js";
 
 /**
@@ -69,7 +70,7 @@ export class StoreError extends HoldfastError {
     cause?: unknown,
     code = "ERR_HOLDFAST_STORE",
   ) {
-    super(code, 503, `The session store "${store}" ${message} (operation: ${operation}).`, cause);
+    super(code, 503, `The session store "${store}" ${message} (operation: ${operation}).`, quietCause(cause));
     this.store = store;
     this.operation = operation;
   }
