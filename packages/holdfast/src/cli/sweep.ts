@@ -1,0 +1,32 @@
+import { STORE_OPTIONS } from "./arguments.js";
+import { type Command, EXIT } from "./command.js";
+import { withSessions } from "./open.js";
+import { Progress } from "./progress.js";
+import { counted } from "./wording.js";
+
+export const sweep: Command = {
+  name: "sweep",
+  about: "remove expired sessions from the store now",
+  takes: "",
+  details: [
+    "Applications do so by themselves every sweepInterval. It removes what nobody can use any more, and no living session, so it doesn't ask. Redis removes what expires by itself: there is nothing to sweep.",
+  ],
+  options: STORE_OPTIONS,
+  positionals: 0,
+  run: (invocation) =>
+    withSessions(invocation, async ({ sessions, engine }) => {
+      const { terminal } = invocation;
+      const progress = new Progress(terminal, "removing expired sessions");
+      let removed: number;
+      try {
+        removed = await sessions.sweep();
+      } finally {
+        progress.end();
+      }
+      const itself = (engine.given.options.store as { name?: string }).name === "redis";
+      if (terminal.json) await terminal.object({ removed });
+      else if (itself) await terminal.line("nothing to do: Redis removes what expires by itself");
+      else await terminal.line(`removed ${counted(removed, "expired record")}`);
+      return EXIT.ok;
+    }),
+};
