@@ -9,6 +9,16 @@ export const EVERYWHERE: Readonly<Record<string, OptionSpec>> = {
   help: { type: "boolean", about: "this help" },
 };
 
+/** The application's module. */
+export const MODULE_OPTIONS: Readonly<Record<string, OptionSpec>> = {
+  config: {
+    type: "string",
+    value: "MODULE",
+    about: "the application's module that exports its sessions, in place of --store (or HOLDFAST_CONFIG)",
+  },
+  export: { type: "string", value: "NAME", about: "which export of that module" },
+};
+
 /** Where the sessions are: the options of every command that looks at them. */
 export const STORE_OPTIONS: Readonly<Record<string, OptionSpec>> = {
   store: {
@@ -16,12 +26,7 @@ export const STORE_OPTIONS: Readonly<Record<string, OptionSpec>> = {
     value: "URL",
     about: "redis://, postgres://, mysql://, mongodb:// or the path of a SQLite file (or HOLDFAST_STORE)",
   },
-  config: {
-    type: "string",
-    value: "MODULE",
-    about: "the application's module that exports its sessions, in place of --store (or HOLDFAST_CONFIG)",
-  },
-  export: { type: "string", value: "NAME", about: "which export of that module" },
+  ...MODULE_OPTIONS,
   table: { type: "string", value: "NAME", about: "the table, or MongoDB's collection (holdfast_sessions)" },
   schema: { type: "string", value: "NAME", about: "PostgreSQL's schema (public)" },
   prefix: { type: "string", value: "TEXT", about: "what Redis keys begin with (holdfast:)" },

@@ -27,11 +27,11 @@ export const ls: Command = {
     ...STORE_OPTIONS,
   },
   positionals: 0,
-  run: (invocation) =>
-    withSessions(invocation, async (open) => {
-      const { terminal, options } = invocation;
-      const limit = wholeNumber(invocation, "limit", Number.MAX_SAFE_INTEGER) ?? Number.POSITIVE_INFINITY;
-      const user = text(invocation, "user");
+  run(invocation) {
+    const { terminal, options } = invocation;
+    const limit = wholeNumber(invocation, "limit", Number.MAX_SAFE_INTEGER) ?? Number.POSITIVE_INFINITY;
+    const user = text(invocation, "user");
+    return withSessions(invocation, async (open) => {
       const screen = options.wide ? undefined : terminal.columns;
       const columns: Column[] = [
         { title: "ID" },
@@ -59,7 +59,8 @@ export const ls: Command = {
         terminal.note(user === undefined ? "no living sessions" : "no living sessions of this user");
       else terminal.note(`${counted(listed, "session")}${more ? ", and there are more" : ""}`);
       return EXIT.ok;
-    }),
+    });
+  },
 };
 
 async function* sessionsFor({ sessions }: OpenSessions, user: string | undefined): AsyncGenerator<Listed> {

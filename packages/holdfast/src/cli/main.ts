@@ -13,7 +13,8 @@ for (const signal of ["SIGINT", "SIGTERM"] as const) {
   process.on(signal, () => {
     if (process.stderr.isTTY) process.stderr.write("\r\u001b[2K");
     process.stderr.write("interrupted\n");
-    process.exit(signal === "SIGINT" ? EXIT.interrupted : 143);
+    // A command may have something to say of how far it came.
+    setImmediate(() => process.exit(signal === "SIGINT" ? EXIT.interrupted : 143));
   });
 }
 

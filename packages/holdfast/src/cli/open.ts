@@ -2,8 +2,14 @@ import { randomBytes } from "node:crypto";
 import { createSessions } from "../engine/create-sessions.js";
 import type { Engine } from "../engine/engine.js";
 import { behind } from "../engine/given.js";
+import { isSealed } from "../engine/sealed-store.js";
 import type { Sessions } from "../engine/sessions.js";
+import { StoreError } from "../errors.js";
+import type { Store } from "../stores/contract.js";
 import { openStore } from "../stores/url.js";
+import { secretsFromFile } from "../token/secret-file.js";
+import type { SecretSource } from "../token/secret-source.js";
+import { secretsFromEnv } from "../token/secret-text.js";
 import { FailureError, type Invocation, text, UsageError } from "./command.js";
 import { shownLocation } from "./location.js";
 import { type ConfiguredSessions, sessionsOf } from "./module.js";
@@ -21,6 +27,8 @@ export interface OpenSessions {
 
 /** A hundred years. */
 const FOR_EVER = "36500d";
+/** Milliseconds. */
+const PATIENCE = 30_000;
 
 /** What the invocation says of where its sessions are. */
 export function locationOf(invocation: Invocation): { store?: string; config?: string } {
@@ -61,15 +69,25 @@ async function openSessions(invocation: Invocation): Promise<OpenSessions> {
         throw new UsageError(`--${name} goes with --store: with --config, the module says it`);
     return fromModule(await sessionsOf(config, text(invocation, "export")));
   }
+  const keys = keysOf(invocation);
   const opened = await openStore(store!, { ...settings, prefix, create: false });
+  const encrypted = await isEncrypted(opened);
+  if (encrypted && keys === undefined) {
+    await opened.close();
+    throw new FailureError(
+      "These sessions are encrypted: set SESSION_SECRETS to the secrets (or the keys of `encrypt`), or give --secrets-file PATH",
+    );
+  }
   const sessions = createSessions({
     // Nothing is signed here.
-    secrets: [randomBytes(32)],
+    secrets: keys ?? [randomBytes(32)],
     store: opened,
+    // What is written here must be what the application can read.
+    encrypt: encrypted,
     // A store can't tell of the application's timeouts: with the longest, none is held against its sessions.
     idleTimeout: FOR_EVER,
     absoluteTimeout: FOR_EVER,
-    storeTimeout: "30s",
+    storeTimeout: PATIENCE,
     sweepInterval: false,
   });
   return {
@@ -79,6 +97,33 @@ async function openSessions(invocation: Invocation): Promise<OpenSessions> {
     configured: false,
     close: () => sessions.close(),
   };
+}
+
+/** Never from the arguments, which every user of the machine can read. */
+function keysOf(invocation: Invocation): SecretSource | undefined {
+  const path = text(invocation, "secrets-file");
+  if (path !== undefined) return secretsFromFile(path);
+  const name = ["SESSION_SECRETS", "SESSION_SECRET"].find((name) => process.env[name]);
+  return name === undefined ? undefined : secretsFromEnv(name);
+}
+
+/** Whether there is a sealed record among the first. */
+async function isEncrypted(store: Store): Promise<boolean> {
+  const call = { now: Date.now(), signal: AbortSignal.timeout(PATIENCE) };
+  try {
+    let cursor: string | undefined;
+    let looked = 0;
+    do {
+      const page = await store.scan!(cursor, 200, call);
+      if (page.sessions.some(({ record }) => isSealed(record))) return true;
+      looked += page.sessions.length;
+      cursor = page.next;
+    } while (cursor !== undefined && looked < 200);
+    return false;
+  } catch (error) {
+    await store.close();
+    throw new StoreError(store.name, "scan", "failed", error);
+  }
 }
 
 function fromModule({ sessions, engine, file }: ConfiguredSessions): OpenSessions {

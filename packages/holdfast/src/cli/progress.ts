@@ -40,6 +40,12 @@ export class Progress {
     if (performance.now() - this.#drawnAt >= REDRAWN) this.#draw();
   }
 
+  /** So many are done. */
+  reach(done: number, cursor = ""): void {
+    this.#done = done - 1;
+    this.step(cursor);
+  }
+
   get done(): number {
     return this.#done;
   }

@@ -4,6 +4,7 @@ import { type Command, EXIT, type OptionSpec, UsageError } from "./command.js";
 import { failureOf } from "./failures.js";
 import { ls } from "./ls.js";
 import { nearest } from "./nearest.js";
+import { reencrypt } from "./reencrypt.js";
 import { revoke } from "./revoke.js";
 import { secret } from "./secret.js";
 import { show } from "./show.js";
@@ -12,7 +13,7 @@ import { sweep } from "./sweep.js";
 import { Interruption, type Streams, Terminal } from "./terminal.js";
 import { visible } from "./visible.js";
 
-export const COMMANDS: readonly Command[] = [secret, ls, show, revoke, stats, sweep];
+export const COMMANDS: readonly Command[] = [secret, ls, show, revoke, stats, sweep, reencrypt];
 
 /** Runs a command line. @returns the exit code. */
 export async function run(

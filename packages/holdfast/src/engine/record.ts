@@ -88,9 +88,9 @@ export function fixedRecord(version: number, payload: string, deadline: number):
   return { version, payload, idleDeadline: deadline, absoluteDeadline: deadline, userId: null };
 }
 
-/** Whether it is a session's record: a tombstone and a note of the library's own have one line only. */
+/** Whether it should be a session's record: a tombstone and a note of the library's own are one line of JSON. */
 export function holdsSession({ payload }: StoreRecord): boolean {
-  return payload.includes("\n");
+  return payload.includes("\n") || !payload.startsWith("{");
 }
 
 /** Reads a payload. @throws Error that says what is wrong, without a word of the payload. */

@@ -258,3 +258,24 @@ describe("the store behind", () => {
     }
   });
 });
+
+describe("scan", () => {
+  it("goes past what it can't open, and gives nothing of it", async () => {
+    const store = memoryStore();
+    const record = (payload: string): StoreRecord => {
+      return { version: 1, payload, idleDeadline: 9, absoluteDeadline: 9, userId: null };
+    };
+    await new SealedStore(store, sealing).create("mine", record("{}\nmine"), call);
+    const foreign = sealed(sealingWith([FOREIGN_KEY]), "foreign", record("{}\nforeign"));
+    await store.create("foreign", foreign, call);
+    await store.create("planted", record("{}\nplanted"), call);
+    const strict = new SealedStore(store, sealingWith([KEY], { plain: "refuse" }));
+    const { sessions } = await strict.scan!(undefined, 10, call);
+    const payloads = sessions.map(({ id, record: { payload } }) => [id, payload]);
+    expect(payloads.sort()).toEqual([
+      ["foreign", ""],
+      ["mine", "{}\nmine"],
+      ["planted", ""],
+    ]);
+  });
+});

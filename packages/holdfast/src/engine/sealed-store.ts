@@ -1,4 +1,4 @@
-import { BrokenSealError, NotSealedError, UnknownKeyError } from "../errors.js";
+import { BrokenSealError, NotSealedError, StoreCorruptError, UnknownKeyError } from "../errors.js";
 import type {
   Awaitable,
   ReplaceResult,
@@ -28,6 +28,11 @@ export interface Sealing {
 /** In front of a sealed payload. No payload of the engine's starts so: they are JSON. */
 const MARK = "sealed:";
 
+/** Whether a record is sealed, by any key. */
+export function isSealed({ payload }: StoreRecord): boolean {
+  return payload.startsWith(MARK);
+}
+
 /** The record with its payload sealed, where it is to be. */
 export function sealed(sealing: Sealing, id: string, record: StoreRecord): StoreRecord {
   if (!sealing.seals) return record;
@@ -56,7 +61,7 @@ export function opened(
   record: StoreRecord,
 ): Opened {
   const { version, payload, idleDeadline, absoluteDeadline, userId } = record;
-  if (!payload.startsWith(MARK)) {
+  if (!isSealed(record)) {
     if (sealing.refusesPlain) throw new NotSealedError(store, operation);
     return { record, outdated: sealing.seals };
   }
@@ -186,8 +191,21 @@ export class SealedStore implements Store {
     return { status: "conflict", record: this.#open("replace", id, answer.record) };
   }
 
+  /** One that can't be opened comes with nothing in it: whoever goes through the store has to come past it. */
   #openPage(page: ScanPage): ScanPage {
-    return { ...page, sessions: this.#openList("scan", page.sessions) };
+    const { sessions } = page;
+    if (!Array.isArray(sessions)) return page;
+    return { ...page, sessions: sessions.map((entry) => this.#openIfPossible(entry)) };
+  }
+
+  #openIfPossible(entry: StoredSession): StoredSession {
+    try {
+      return { id: entry.id, record: this.#open("scan", entry.id, entry.record) };
+    } catch (error) {
+      if (error instanceof StoreCorruptError)
+        return { id: entry.id, record: { ...entry.record, payload: "" } };
+      throw error;
+    }
   }
 
   #openList(operation: string, list: readonly StoredSession[]): readonly StoredSession[] {
