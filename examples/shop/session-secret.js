@@ -13,10 +13,7 @@ import { join } from "node:path";
 export function sessionSecret(folder) {
   if (process.env.SESSION_SECRET) return process.env.SESSION_SECRET;
   if (process.env.NODE_ENV === "production") {
-    console.error(
-      "Set SESSION_SECRET in production. This makes one:\n" +
-        `  node -e "console.log(require('node:crypto').randomBytes(32).toString('base64url'))"`,
-    );
+    console.error("Set SESSION_SECRET in production. This makes one: npx holdfast secret");
     process.exit(1);
   }
   const file = join(folder, "session-secret");

@@ -197,9 +197,10 @@ describe("secretBytes", () => {
 
 describe("SECRET_COMMAND", () => {
   it("is a command that makes a good secret", async () => {
-    const { execFileSync } = await import("node:child_process");
-    const [, script] = /^node -e "(.*)"$/.exec(SECRET_COMMAND)!;
-    const secret = execFileSync(process.execPath, ["-e", script!], { encoding: "utf8" }).trim();
+    const { holdfast } = await import("../../test/cli/command-line.js");
+    const [npx, program, ...args] = SECRET_COMMAND.split(" ");
+    expect([npx, program]).toEqual(["npx", "holdfast"]);
+    const secret = (await holdfast(args)).stdout.trim();
     expect(secret).toMatch(/^[A-Za-z0-9_-]{43}$/);
     expect(weakness(secret)).toBeUndefined();
   });

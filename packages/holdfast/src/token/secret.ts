@@ -5,7 +5,7 @@ import { ConfigurationError } from "../errors.js";
 export type Secret = string | Uint8Array | KeyObject;
 
 /** Makes a good secret; quoted in every message that refuses one. */
-export const SECRET_COMMAND = `node -e "console.log(require('node:crypto').randomBytes(32).toString('base64url'))"`;
+export const SECRET_COMMAND = "npx holdfast secret";
 
 const MIN_BYTES = 32;
 const MIN_DIFFERENT_BYTES = 8;

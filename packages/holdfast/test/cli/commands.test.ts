@@ -238,7 +238,7 @@ describe("revoke", () => {
     async () => {
       const { path } = await storeWith("ada", "ada");
       const no = await onTerminal(["revoke", "--user", "ada", "--store", path], {
-        input: "\r",
+        answer: "\r",
         columns: 200,
       });
       expect(no.stdout).toContain("End 2 sessions of ada in sqlite at");
