@@ -33,6 +33,15 @@ function open(store: Store, options: Partial<SessionsOptions<any>> = {}) {
 }
 
 /** Stores a session; its cookie. */
+/** What a commit fails with: at once, or later. */
+async function failureOf(exchange: { commit(): unknown }): Promise<unknown> {
+  try {
+    await exchange.commit();
+  } catch (error) {
+    return error;
+  }
+}
+
 async function stored(
   sessions: ReturnType<typeof open>["sessions"],
   data: object = { a: 1 },
@@ -312,20 +321,16 @@ describe("quiet", () => {
     cookies.push(cookie);
     const big = await sessions.open(requestWith(cookie));
     big.session.data.big = "4111-1111".repeat(10_000);
-    said.push(await Promise.resolve(big.commit()).catch((error) => error));
+    said.push(await failureOf(big));
     const odd = await sessions.open(requestWith(cookie));
     odd.session.data.odd = new Map([["4111-1111", "4111-1111"]]);
-    try {
-      await odd.commit();
-    } catch (error) {
-      said.push(error);
-    }
+    said.push(await failureOf(odd));
     store.replace = () => {
       throw new Error("down");
     };
     const failing = await sessions.open(requestWith(cookie));
     failing.session.data.b = 1;
-    said.push(await Promise.resolve(failing.commit()).catch((error) => error));
+    said.push(await failureOf(failing));
     await sessions.open(requestWith(`${cookie}x`));
     clock.advance(13 * 3_600_000);
     await sessions.open(requestWith(cookie));

@@ -275,9 +275,30 @@ export function holdResponses(
   }
 }
 
+/** What holds back a response that has the methods below. */
+const HELD = Symbol("held");
+
+/** The holding methods of all responses by themselves: made anew for each, they would cost more than what they do. */
+const holdingMethods = Object.fromEntries(
+  METHODS.map((method) => [
+    method,
+    function (this: ServerResponse & { [HELD]: HeldResponse }, ...args: unknown[]) {
+      return this[HELD].call(method, Object.getPrototypeOf(this)[method], args);
+    },
+  ]),
+) as unknown as Pick<ServerResponse, Method>;
+
 /** Holds one response that has a prototype which isn't the application's to change. */
 export function holdResponse(response: ServerResponse, held: HeldResponse): void {
-  holdResponses(response, () => held, isWrapped(response));
+  if (isWrapped(response)) {
+    holdResponses(response, () => held, true);
+    return;
+  }
+  (response as ServerResponse & { [HELD]?: HeldResponse })[HELD] = held;
+  response.writeHead = holdingMethods.writeHead;
+  response.flushHeaders = holdingMethods.flushHeaders;
+  response.write = holdingMethods.write;
+  response.end = holdingMethods.end;
 }
 
 /** HTTP/2 has none, and warns where one is read or set. */

@@ -2,6 +2,7 @@ import { SessionGoneError } from "../errors.js";
 import type { Awaitable } from "../stores/contract.js";
 import { warn } from "../warn.js";
 import type { ActiveSession } from "./active-session.js";
+import { after, isPromise } from "./awaitable.js";
 import { renew } from "./rotation.js";
 import { reportDropped, write } from "./write.js";
 
@@ -33,37 +34,49 @@ function hasOtherWork(active: ActiveSession): boolean {
 }
 
 /** @param text the changed data as text, where that is known. */
-async function commitWork(active: ActiveSession, text: string | undefined): Promise<void> {
-  try {
-    await store(active, text);
-  } catch (error) {
+function commitWork(active: ActiveSession, text: string | undefined): Awaitable<void> {
+  const done = () => {
+    active.headersSent = true;
+  };
+  const failed = (error: unknown) => {
+    active.headersSent = true;
     if (!(error instanceof SessionGoneError)) throw error;
     // It was ended by another request. Nothing comes back, and the cookie is that other response's business.
     active.abandonChanges();
     active.received = active.record;
     if (active.cookieIntent === "set") active.cookieIntent = "keep";
-  } finally {
-    active.headersSent = true;
+  };
+  try {
+    const storing = store(active, text);
+    if (isPromise(storing)) return storing.then(done, failed);
+    done();
+  } catch (error) {
+    failed(error);
   }
 }
 
-async function store(active: ActiveSession, text: string | undefined): Promise<void> {
-  if (isRenewalDue(active)) {
-    await renew(active);
-    text = undefined;
-  }
-  if (text !== undefined || active.changed || isMissing(active) || active.renewalToConfirm)
-    await write(active, undefined, text);
-  else if (active.isTouchDue) {
-    if (!(await touch(active))) return;
-  } else if (active.standing === "signed-by-older-key") {
-    if (!(await isUnchanged(active))) return;
-  } else if (hasUnconfirmedCookie(active)) {
-    if (!(await isUnchanged(active))) active.received = active.record;
-    return;
-  } else return;
+function store(active: ActiveSession, text: string | undefined): Awaitable<void> {
+  return isRenewalDue(active)
+    ? renew(active).then(() => storeUnderItsToken(active, undefined))
+    : storeUnderItsToken(active, text);
+}
 
-  // The session is known to live, and the browser's cookie is out of date: its deadline has moved, or its secret is old.
+function storeUnderItsToken(active: ActiveSession, text: string | undefined): Awaitable<void> {
+  if (text !== undefined || active.changed || isMissing(active) || active.renewalToConfirm)
+    return after(write(active, undefined, text), () => bringCookieUpToDate(active));
+  const ifSo = (lives: boolean) => {
+    if (lives) bringCookieUpToDate(active);
+  };
+  if (active.isTouchDue) return after(touch(active), ifSo);
+  if (active.standing === "signed-by-older-key") return after(isUnchanged(active), ifSo);
+  if (!hasUnconfirmedCookie(active)) return;
+  return after(isUnchanged(active), (unchanged) => {
+    if (!unchanged) active.received = active.record;
+  });
+}
+
+/** Where a session is known to live, and the browser's cookie is out of date: its deadline has moved, or its secret is old. */
+function bringCookieUpToDate(active: ActiveSession): void {
   const outOfDate = active.engine.persistent || active.standing === "signed-by-older-key";
   if (outOfDate && active.token !== undefined && active.record !== undefined) active.cookieIntent = "set";
 }
@@ -79,19 +92,19 @@ function hasUnconfirmedCookie({ engine, record, received, cookieIntent }: Active
 }
 
 /** Moves the idle deadline. False where another request was faster, or the session has ended. */
-export async function touch(active: ActiveSession): Promise<boolean> {
+export function touch(active: ActiveSession): Awaitable<boolean> {
   const deadline = active.touchDeadline;
   if (deadline === undefined) return false;
   active.assertStorable("Moving the idle deadline");
-  const moved = await active.engine.store.touch(active.id, deadline);
-  if (moved) active.touched(deadline);
-  return moved;
+  return after(active.engine.store.touch(active.id, deadline), (moved) => {
+    if (moved) active.touched(deadline);
+    return moved;
+  });
 }
 
 /** A late response must not write the cookie of a session that was ended meanwhile. */
-async function isUnchanged(active: ActiveSession): Promise<boolean> {
-  const current = await active.engine.store.load(active.id);
-  return current?.version === active.record!.version;
+function isUnchanged(active: ActiveSession): Awaitable<boolean> {
+  return after(active.engine.store.load(active.id), (current) => current?.version === active.record!.version);
 }
 
 function isRenewalDue({ engine, record, meta, standing, cookieIntent }: ActiveSession): boolean {

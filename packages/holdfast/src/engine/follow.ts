@@ -66,12 +66,16 @@ export function contentsOf(engine: StoredSessions, record: StoreRecord): Content
   const holder = record as StoreRecord & { [CONTENTS]?: Contents };
   if (holder[CONTENTS] !== undefined) return holder[CONTENTS];
   try {
-    const contents = decodePayload(record.payload);
-    if (Object.isExtensible(holder)) holder[CONTENTS] = contents;
-    return contents;
+    return rememberContents(record, decodePayload(record.payload));
   } catch (error) {
     throw engine.store.corrupt("load", (error as Error).message);
   }
+}
+
+/** Notes what a record's payload says, for the next request that a store gives this same record. */
+export function rememberContents<Found extends Contents>(record: StoreRecord, contents: Found): Found {
+  if (Object.isExtensible(record)) (record as { [CONTENTS]?: Contents })[CONTENTS] = contents;
+  return contents;
 }
 
 export function isExpired(record: StoreRecord, now: number): boolean {

@@ -31,6 +31,12 @@ describe("Lanes", () => {
     expect(await new Lanes(PATIENT).run("id", async () => 42)).toBe(42);
   });
 
+  it("takes no promise where a task is done at once", () => {
+    const lanes = new Lanes(PATIENT);
+    expect(lanes.run("id", () => 42)).toBe(42);
+    expect(isEmpty(lanes, "id")).toBe(true);
+  });
+
   it("starts the first task at once", () => {
     expect(isEmpty(new Lanes(PATIENT), "id")).toBe(true);
   });
@@ -106,7 +112,7 @@ describe("Lanes", () => {
       throw failure;
     };
     const gate = deferred();
-    await expect(lanes.run("id", task)).rejects.toBe(failure);
+    expect(() => lanes.run("id", task)).toThrow(failure);
     const ahead = lanes.run("id", () => gate.promise);
     const queued = lanes.run("id", task);
     const last = lanes.run("id", async () => "last");

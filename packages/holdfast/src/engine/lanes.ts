@@ -1,3 +1,6 @@
+import type { Awaitable } from "../stores/contract.js";
+import { isPromise } from "./awaitable.js";
+
 /**
  * Lets the writers of one session in this process take turns. It is only a courtesy: correctness comes from the store's
  * compare-and-swap, but writers that queue don't collide, so a busy session costs two store calls a write instead of many.
@@ -11,9 +14,16 @@ export class Lanes {
     this.#patience = patience;
   }
 
-  async run<T>(key: string, task: () => Promise<T>): Promise<T> {
+  /** A task that finds the lane empty starts at once, and one that is done at once has been in nobody's way. */
+  run<T>(key: string, task: () => Promise<T>): Promise<T>;
+  run<T>(key: string, task: () => Awaitable<T>): Awaitable<T>;
+  run<T>(key: string, task: () => Awaitable<T>): Awaitable<T> {
     const ahead = this.#tails.get(key);
     const work = ahead === undefined ? task() : this.#turn(ahead).then(task);
+    return isPromise(work) ? this.#occupy(key, work) : work;
+  }
+
+  async #occupy<T>(key: string, work: Promise<T>): Promise<T> {
     const tail = work.then(ignore, ignore);
     this.#tails.set(key, tail);
     try {

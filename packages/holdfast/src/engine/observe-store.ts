@@ -1,5 +1,6 @@
 import type { Awaitable } from "../stores/contract.js";
-import { type EngineStore, isPromise } from "./store-client.js";
+import { isPromise } from "./awaitable.js";
+import type { EngineStore } from "./store-client.js";
 
 /** The calls to a store that can be observed. */
 export const storeOperations = [

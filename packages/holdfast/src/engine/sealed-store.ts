@@ -10,7 +10,7 @@ import type {
 } from "../stores/contract.js";
 import type { Keyring } from "../token/keyring.js";
 import type { Sealer } from "../token/seal.js";
-import { isPromise } from "./store-client.js";
+import { after } from "./awaitable.js";
 
 /** How payloads are sealed. */
 export interface Sealing {
@@ -133,15 +133,12 @@ export class SealedStore implements Store {
     this.#sealing = sealing;
     if (store.scan !== undefined)
       this.scan = (cursor, limit, call) => {
-        const page = store.scan!(cursor, limit, call);
-        return isPromise(page) ? page.then((given) => this.#openPage(given)) : this.#openPage(page);
+        return after(store.scan!(cursor, limit, call), (page) => this.#openPage(page));
       };
   }
 
   load(id: string, call: StoreCall): Awaitable<StoreRecord | undefined> {
-    const record = this.#store.load(id, call);
-    if (isPromise(record)) return record.then((loaded) => this.#open("load", id, loaded));
-    return this.#open("load", id, record);
+    return after(this.#store.load(id, call), (record) => this.#open("load", id, record));
   }
 
   create(id: string, record: StoreRecord, call: StoreCall): Awaitable<boolean> {
@@ -154,9 +151,10 @@ export class SealedStore implements Store {
     record: StoreRecord,
     call: StoreCall,
   ): Awaitable<ReplaceResult> {
-    const answer = this.#store.replace(id, expectedVersion, this.#seal(id, record), call);
-    if (isPromise(answer)) return answer.then((given) => this.#openAnswer(id, given));
-    return this.#openAnswer(id, answer);
+    const sealed = this.#seal(id, record);
+    return after(this.#store.replace(id, expectedVersion, sealed, call), (answer) =>
+      this.#openAnswer(id, answer),
+    );
   }
 
   touch(id: string, idleDeadline: number, call: StoreCall): Awaitable<boolean> {
@@ -172,9 +170,7 @@ export class SealedStore implements Store {
   }
 
   listByUser(userId: string, call: StoreCall): Awaitable<readonly StoredSession[]> {
-    const list = this.#store.listByUser(userId, call);
-    if (isPromise(list)) return list.then((given) => this.#openList("listByUser", given));
-    return this.#openList("listByUser", list);
+    return after(this.#store.listByUser(userId, call), (list) => this.#openList("listByUser", list));
   }
 
   deleteByUser(userId: string, except: string | undefined, call: StoreCall): Awaitable<readonly string[]> {

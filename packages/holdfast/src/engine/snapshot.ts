@@ -60,16 +60,29 @@ function isSame(data: unknown, stored: unknown): boolean {
   if (typeof data !== "object" || typeof stored !== "object" || data === null || stored === null)
     return false;
   if (Object.getPrototypeOf(data) !== Object.getPrototypeOf(stored)) return false;
-  const keys = Object.keys(stored);
-  const ours = Object.keys(data);
-  // What is hidden counts, too. A list has its length for one more name.
-  const names = Object.getOwnPropertyNames(data).length - (Array.isArray(stored) ? 1 : 0);
-  if (ours.length !== keys.length || names !== keys.length) return false;
   if (Object.getOwnPropertySymbols(data).length > 0) return false;
-  for (let index = 0; index < keys.length; index++) {
-    const key = keys[index]!;
-    if (ours[index] !== key) return false;
-    if (!isSame((data as PlainObject)[key], (stored as PlainObject)[key])) return false;
-  }
+  return Array.isArray(stored)
+    ? isSameList(data as unknown[], stored)
+    : isSameObject(data as PlainObject, stored as PlainObject);
+}
+
+function isSameList(data: readonly unknown[], stored: readonly unknown[]): boolean {
+  const { length } = stored;
+  // A list may have named members, which come last.
+  if (data.length !== length || Object.keys(data).length !== length) return false;
+  if (Object.hasOwn(data, "toJSON")) return false;
+  for (let index = 0; index < length; index++) if (!isSame(data[index], stored[index])) return false;
   return true;
+}
+
+function isSameObject(data: PlainObject, stored: PlainObject): boolean {
+  const keys = Object.keys(stored);
+  // What is hidden counts, too.
+  if (Object.getOwnPropertyNames(data).length !== keys.length) return false;
+  let index = 0;
+  // Not a list of keys: this one takes no memory.
+  for (const key in data) {
+    if (key !== keys[index++] || !isSame(data[key], stored[key])) return false;
+  }
+  return index === keys.length;
 }

@@ -8,6 +8,7 @@ import type {
   StoredSession,
   StoreRecord,
 } from "../stores/contract.js";
+import { isPromise } from "./awaitable.js";
 import type { EventBus } from "./events.js";
 import { recordFault } from "./record.js";
 
@@ -225,11 +226,6 @@ class DeadlineCall implements StoreCall {
     this.#aborted = true;
     this.#controller?.abort();
   }
-}
-
-/** Any thenable counts: drivers bring promises of their own. */
-export function isPromise<T>(value: Awaitable<T>): value is Promise<T> {
-  return typeof (value as { then?: unknown } | null | undefined)?.then === "function";
 }
 
 function noFault(): undefined {}

@@ -1,10 +1,10 @@
 import { ConflictError, HeadersSentError, InvalidArgumentError, SessionGoneError } from "../errors.js";
-import type { StoreRecord } from "../stores/contract.js";
+import type { Awaitable, ReplaceResult, StoreRecord } from "../stores/contract.js";
 import type { ActiveSession, Composed } from "./active-session.js";
+import { after, isPromise } from "./awaitable.js";
 import type { StoredSessions } from "./engine.js";
 import type { DroppedWriteReason } from "./events.js";
 import { type Destination, find, follow, isExpired } from "./follow.js";
-import { isPromise } from "./store-client.js";
 
 /**
  * Writers of one session in one process take turns, so collisions come from other processes only. Over a network, whoever
@@ -28,32 +28,41 @@ type PlainObject = Record<string, unknown>;
  * @throws SessionGoneError when the session ended in the meantime; nothing is stored then.
  * @throws ConflictError after a bounded number of attempts.
  */
-export async function write<R>(
+export function write<R>(
   active: ActiveSession,
   change?: (data: PlainObject) => R,
   text?: string,
-): Promise<R | undefined> {
-  const { engine } = active;
+): Awaitable<R | undefined> {
   if (active.standing === "stale")
     throw dropped(active, active.reason === "withheld" ? "cross-site" : "stale");
   active.assertStorable("Storing the session");
-  for (let attempt = 1; ; attempt++) {
-    const before = attempt === 1 && text !== undefined ? text : active.dataText();
-    const data = change && active.copyOf(before);
-    const result = data && change(data);
-    if (isPromise(result)) {
-      throw new InvalidArgumentError(
-        "The function given to session.update() must not be asynchronous: it may run again when another request was " +
-          "faster. Do the asynchronous work before, and only change the data in it.",
-      );
-    }
-    const after = data ? engine.codec.encode(data) : before;
-    const composed = active.compose(after, { kind: "write" });
+  return tryToWrite(active, change, text ?? active.dataText(), 1);
+}
 
-    const elsewhere =
-      active.record === undefined
-        ? await insert(active, composed)
-        : await swap(engine, active.id, active.record, composed.record, attempt);
+/** @param before the data as text. */
+function tryToWrite<R>(
+  active: ActiveSession,
+  change: ((data: PlainObject) => R) | undefined,
+  before: string,
+  attempt: number,
+): Awaitable<R | undefined> {
+  const { engine } = active;
+  const data = change && active.copyOf(before);
+  const result = data && change!(data);
+  if (isPromise(result)) {
+    throw new InvalidArgumentError(
+      "The function given to session.update() must not be asynchronous: it may run again when another request was " +
+        "faster. Do the asynchronous work before, and only change the data in it.",
+    );
+  }
+  const text = data ? engine.codec.encode(data) : before;
+  const composed = active.compose(text, { kind: "write" });
+
+  const stored: Awaitable<Destination | undefined> =
+    active.record === undefined
+      ? insert(active, composed)
+      : swap(engine, active.id, active.record, composed.record, attempt);
+  return after(stored, (elsewhere): Awaitable<R | undefined> => {
     if (elsewhere === undefined) {
       active.written(composed);
       if (data) active.takeOver(data, before);
@@ -61,21 +70,25 @@ export async function write<R>(
     }
     if (elsewhere.kind !== "live") throw dropped(active, "gone");
     active.moveTo(elsewhere);
-  }
+    return tryToWrite(active, change, active.dataText(), attempt + 1);
+  });
 }
 
-async function insert(active: ActiveSession, { record }: Composed): Promise<undefined> {
+function insert(active: ActiveSession, { record }: Composed): Awaitable<undefined> {
   if (active.headersSent) throw new HeadersSentError("Storing a new session");
   const { engine, id } = active;
-  await storeNew(engine, id, record);
-  active.cookieIntent = "set";
-  engine.events.emit("created", { at: new Date(engine.clock()), sessionId: id });
+  return after(storeNew(engine, id, record), () => {
+    active.cookieIntent = "set";
+    engine.events.emit("created", { at: new Date(engine.clock()), sessionId: id });
+    return undefined;
+  });
 }
 
 /** Stores the first record of a token that was made just now. */
-export async function storeNew(engine: StoredSessions, id: string, record: StoreRecord): Promise<void> {
-  if (await engine.store.create(id, record)) return;
-  throw engine.store.corrupt("create", "a new random id is taken already");
+export function storeNew(engine: StoredSessions, id: string, record: StoreRecord): Awaitable<void> {
+  return after(engine.store.create(id, record), (isNew) => {
+    if (!isNew) throw engine.store.corrupt("create", "a new random id is taken already");
+  });
 }
 
 /**
@@ -83,24 +96,35 @@ export async function storeNew(engine: StoredSessions, id: string, record: Store
  * Where it lives and another was faster, the caller merges and tries again with the next `attempt`.
  * @throws ConflictError where there were too many.
  */
-export async function swap(
+export function swap(
   engine: StoredSessions,
   id: string,
   current: StoreRecord,
   next: StoreRecord,
   attempt: number,
-): Promise<Destination | undefined> {
+): Awaitable<Destination | undefined> {
+  const replace = () =>
+    after(engine.store.replace(id, current.version, next), (answer) =>
+      answer.status === "done" ? undefined : overtaken(engine, id, answer, attempt),
+    );
+  if (!isExpired(current, engine.clock())) return replace();
   // The deadline passed while the handler ran: the session lives only if another request has moved it since.
-  if (isExpired(current, engine.clock())) {
-    const destination = await find(engine, id);
+  return find(engine, id).then((destination) => {
     const same =
       destination.kind === "live" &&
       destination.id === id &&
       destination.stored.record.version === current.version;
-    if (!same) return destination;
-  }
-  const answer = await engine.store.replace(id, current.version, next);
-  if (answer.status === "done") return undefined;
+    return same ? replace() : destination;
+  });
+}
+
+/** Where the session is now that another request has changed or ended it. @throws ConflictError */
+async function overtaken(
+  engine: StoredSessions,
+  id: string,
+  answer: Exclude<ReplaceResult, { status: "done" }>,
+  attempt: number,
+): Promise<Destination> {
   const elsewhere = await follow(engine, id, answer.status === "conflict" ? answer.record : undefined);
   if (elsewhere.kind !== "live") return elsewhere;
 
