@@ -1,4 +1,5 @@
 import { SCENARIOS } from "../http/scenarios.js";
+import { TARGET_HEAD, targetCells } from "../http/targets.js";
 import { FRAMEWORKS } from "../http/variants.js";
 import { figureCells } from "./terminal.js";
 
@@ -10,11 +11,7 @@ export function markdownReport(report) {
       `${settings.seconds} s, ${settings.sessions} sessions. The load generator makes ${Math.round(ceiling)} requests a second at most.`,
   ];
   if (targets.length > 0) {
-    const rows = targets.map(({ target, measured, byCpu, verdict }) => [target, measured, byCpu, verdict]);
-    parts.push(
-      "### Targets",
-      markdownTable(["target", "measured, by time", "by processor time", "verdict"], rows),
-    );
+    parts.push("### Targets", markdownTable(TARGET_HEAD, targets.map(targetCells)));
   }
   for (const framework of FRAMEWORKS) {
     for (const { name, title } of SCENARIOS) {

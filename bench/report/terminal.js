@@ -1,3 +1,5 @@
+import { TARGET_HEAD, targetCells } from "../http/targets.js";
+
 /** Text in columns: the first is flush left, the others right. */
 export function columns(rows) {
   const widths = rows[0].map((_, column) => Math.max(...rows.map((row) => row[column].length)));
@@ -35,7 +37,7 @@ export function scenarioTable(scenario, framework, figures) {
 export function figureCells(figure) {
   const { variant, rps, addedTime, addedCpu, ratio, cpuRatio, p50, p99, serverBusy, generatorBusy } = figure;
   const isBare = variant.endsWith("/bare");
-  const added = (summary) => (summary === undefined || isBare ? "" : `+${summary.median.toFixed(1)} µs`);
+  const added = (summary) => (summary === undefined || isBare ? "" : signed(summary.median));
   return [
     variant.split("/")[1],
     String(Math.round(rps.median)),
@@ -51,8 +53,12 @@ export function figureCells(figure) {
   ];
 }
 
+/** A difference, as in "+3.2 µs". */
+export function signed(microseconds) {
+  return `${microseconds < 0 ? "−" : "+"}${Math.abs(microseconds).toFixed(1)} µs`;
+}
+
 export function targetTable(targets) {
   if (targets.length === 0) return "";
-  const rows = targets.map(({ target, measured, byCpu, verdict }) => [target, measured, byCpu, verdict]);
-  return `\nTargets\n${columns([["", "measured, by time", "by processor time", "verdict"], ...rows])}`;
+  return `\nTargets\n${columns([TARGET_HEAD, ...targets.map(targetCells)])}`;
 }
