@@ -24,18 +24,18 @@ import { CLIENT_SECRET, startProvider, type TestProvider } from "./provider.js";
 
 /** One story on every framework, over real HTTP, with a real provider. */
 
-const SETUPS: Array<Pick<ApplicationSetup, "lazy" | "parser">> = [
-  { lazy: false, parser: "none" },
-  { lazy: true, parser: "none" },
-  { lazy: false, parser: "form" },
-  { lazy: true, parser: "json" },
+const SETUPS: Array<Pick<ApplicationSetup, "lazy" | "parser"> & { csrf: boolean }> = [
+  { lazy: false, parser: "none", csrf: false },
+  { lazy: true, parser: "none", csrf: false },
+  { lazy: false, parser: "form", csrf: true },
+  { lazy: true, parser: "json", csrf: true },
 ];
 
 const JSON_ONLY = { accept: "application/json" };
 
 for (const application of applications) {
-  for (const { lazy, parser } of SETUPS) {
-    describe(`${application.name}, ${lazy ? "lazy" : "eager"}, body parser: ${parser}`, () => {
+  for (const { lazy, parser, csrf } of SETUPS) {
+    describe(`${application.name}, ${lazy ? "lazy" : "eager"}, body parser: ${parser}${csrf ? ", behind the CSRF guard" : ""}`, () => {
       let provider: TestProvider;
       let slow: SlowStore;
       let home: string;
@@ -47,7 +47,12 @@ for (const application of applications) {
         home = server.url;
         provider = await startProvider({ application: home });
         slow = new SlowStore();
-        const sessions = createSessions<any>({ secrets: [SECRET], store: slow.store, sweepInterval: false });
+        const sessions = createSessions<any>({
+          secrets: [SECRET],
+          store: slow.store,
+          sweepInterval: false,
+          csrf,
+        });
         const oidc = await openidConnect({
           issuer: provider.issuer,
           clientId: "shop",
@@ -68,7 +73,8 @@ for (const application of applications) {
 
       it("leads a page to the login and back, and keeps the cart", async () => {
         const ann = new Person(home);
-        expect((await ann.open("/cart", { method: "POST" })).status).toBe(204);
+        const headers = { "sec-fetch-site": "same-origin" };
+        expect((await ann.open("/cart", { method: "POST", headers })).status).toBe(204);
         const before = [...ann.home.values()].map(({ value }) => value);
         const page = await ann.visit("/account");
         expect([page.status, page.body]).toEqual([200, userIdOf("ann")]);
@@ -179,7 +185,8 @@ for (const application of applications) {
           const page = await ann.open(path);
           expect([path, page.status, page.setCookie]).toEqual([path, 503, []]);
         }
-        expect((await ann.post("/auth/logout")).status).toBe(503);
+        const own = { "sec-fetch-site": "same-origin" };
+        expect((await ann.post("/auth/logout", {}, own)).status).toBe(503);
         expect((await underWay.open(url)).status).toBe(503);
         await provider.sendLogout("ann", "the sid of somebody");
         expect(provider.backchannel.join()).toContain("503");
