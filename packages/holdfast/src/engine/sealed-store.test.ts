@@ -85,8 +85,9 @@ describe("a sealed record", () => {
   });
 
   it("no two ids and users make the same context", () => {
-    const kept = sealed(sealing, 'a",1', newRecord({ userId: "b" }));
-    expect(failure(kept, "a")).toBeInstanceOf(BrokenSealError);
+    const kept = sealed(sealing, "a", newRecord({ userId: "2,6000,b" }));
+    const other = { ...kept, version: 2, absoluteDeadline: 6000, userId: "b" };
+    expect(failure(other, "a,1,5000")).toBeInstanceOf(BrokenSealError);
     const text = fc.string({ maxLength: 8 });
     fc.assert(
       fc.property(text, text, text, text, (id, userId, otherId, otherUser) => {
