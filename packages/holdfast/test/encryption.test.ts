@@ -357,6 +357,46 @@ describe("somebody who can write to the store, but has no key", () => {
   });
 });
 
+describe("one record of a user's that can't be opened", () => {
+  async function withOneLost() {
+    const inner = memoryStore();
+    const lost = await shopOn({ ...inner, close() {} }, { keys: [FOREIGN_KEY] });
+    const stranded = lost.browser();
+    await stranded.post("/login/ada");
+    const shop = await shopOn({ ...inner, close() {} }, { keys: [KEY], plain: "refuse" });
+    // Written by somebody who has no key: readable, were it not refused.
+    const plain = await shopOn({ ...inner, close() {} }, undefined);
+    await plain.browser().post("/set/n/1");
+    return { inner, shop, stranded };
+  }
+
+  it("stops a login, which has to see all of them, and is told for what it is", async () => {
+    const { shop } = await withOneLost();
+    expect((await shop.browser().post("/login/ada")).status).toBe(503);
+    const unknown = { code: "ERR_HOLDFAST_UNKNOWN_KEY" };
+    expect(shop.events.at(-1)).toMatchObject({ name: "store-error", error: unknown });
+    await expect(shop.sessions.ofUser("ada").list()).rejects.toMatchObject(unknown);
+  });
+
+  it("keeps nobody from ending the user's sessions: it goes with them", async () => {
+    const { shop, inner, stranded } = await withOneLost();
+    await shop.sessions.ofUser("ada").revokeAll();
+    expect(await inner.listByUser("ada", call())).toEqual([]);
+    expect(session(await at(shop, stranded).get("/session")).isNew).toBe(true);
+    const user = shop.browser();
+    expect((await user.post("/login/ada")).status).toBe(302);
+    expect(await shop.sessions.ofUser("ada").list()).toHaveLength(1);
+  });
+
+  it("is passed over where everybody's are listed", async () => {
+    const { shop } = await withOneLost();
+    await shop.browser().post("/login/grace");
+    const listed: Array<string | undefined> = [];
+    for await (const { userId } of shop.sessions.ofEveryone().list()) listed.push(userId);
+    expect(listed).toEqual(["grace"]);
+  });
+});
+
 describe("the pass over the store", () => {
   /** A store whose `rewrite` waits at a barrier; so a request comes between the pass's reading and its writing. */
   function held(inner: Store): { store: Store; barrier: Barrier } {

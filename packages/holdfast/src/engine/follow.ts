@@ -1,7 +1,7 @@
 import type { StoreRecord } from "../stores/contract.js";
 import type { Composed } from "./active-session.js";
 import type { StoredSessions } from "./engine.js";
-import { type Contents, decodePayload, type Tombstone } from "./record.js";
+import { type Contents, decodePayload, faultOf, type Tombstone } from "./record.js";
 
 /** A living session, under the id that it has now, with the renewals that led there, in order. */
 export interface LiveSession {
@@ -68,7 +68,7 @@ export function contentsOf(engine: StoredSessions, record: StoreRecord): Content
   try {
     return rememberContents(record, decodePayload(record.payload));
   } catch (error) {
-    throw engine.store.corrupt("load", (error as Error).message);
+    throw engine.store.corrupt("load", faultOf(record) ?? (error as Error).message);
   }
 }
 

@@ -1,3 +1,4 @@
+import type { StoreCorruptError } from "../errors.js";
 import type { StoreRecord } from "../stores/contract.js";
 import { isSessionId } from "../token/token.js";
 import type { ClientDescription } from "./client.js";
@@ -144,6 +145,22 @@ function parseHead(line: string): Record<string, unknown> {
   if (!isPlainObject(head)) throw new Error("its first line is not an object");
   if (head.format !== FORMAT) throw new Error(`its format is not ${FORMAT} (written by a newer Holdfast?)`);
   return head;
+}
+
+/** On a record that can't be opened: why. */
+const FAULT = Symbol("fault");
+
+/**
+ * Stands among a user's records, or everybody's, for one that can't be opened, so that the others can be read: it throws
+ * when somebody reads it.
+ */
+export function unreadable(record: StoreRecord, fault: StoreCorruptError): StoreRecord {
+  return Object.assign({ ...record, payload: "" }, { [FAULT]: fault });
+}
+
+/** Why a record can't be opened, where it is one of `unreadable`. */
+export function faultOf(record: StoreRecord): StoreCorruptError | undefined {
+  return (record as StoreRecord & { [FAULT]?: StoreCorruptError })[FAULT];
 }
 
 /** What is wrong with a value that a store returned for a record, or nothing. */

@@ -11,6 +11,7 @@ import type {
 import type { Keyring } from "../token/keyring.js";
 import type { Sealer } from "../token/seal.js";
 import { after } from "./awaitable.js";
+import { unreadable } from "./record.js";
 
 /** How payloads are sealed. */
 export interface Sealing {
@@ -187,26 +188,21 @@ export class SealedStore implements Store {
     return { status: "conflict", record: this.#open("replace", id, answer.record) };
   }
 
-  /** One that can't be opened comes with nothing in it: whoever goes through the store has to come past it. */
   #openPage(page: ScanPage): ScanPage {
-    const { sessions } = page;
-    if (!Array.isArray(sessions)) return page;
-    return { ...page, sessions: sessions.map((entry) => this.#openIfPossible(entry)) };
-  }
-
-  #openIfPossible(entry: StoredSession): StoredSession {
-    try {
-      return { id: entry.id, record: this.#open("scan", entry.id, entry.record) };
-    } catch (error) {
-      if (error instanceof StoreCorruptError)
-        return { id: entry.id, record: { ...entry.record, payload: "" } };
-      throw error;
-    }
+    return { ...page, sessions: this.#openList("scan", page.sessions) };
   }
 
   #openList(operation: string, list: readonly StoredSession[]): readonly StoredSession[] {
     if (!Array.isArray(list)) return list;
-    return list.map((entry) => ({ id: entry.id, record: this.#open(operation, entry.id, entry.record) }));
+    return list.map(({ id, record }) => {
+      try {
+        return { id, record: this.#open(operation, id, record) };
+      } catch (error) {
+        // It must not keep anybody from seeing, and ending, the others.
+        if (error instanceof StoreCorruptError) return { id, record: unreadable(record, error) };
+        throw error;
+      }
+    });
   }
 
   #open<Found extends StoreRecord | undefined>(operation: string, id: string, record: Found): Found {

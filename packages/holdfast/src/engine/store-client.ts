@@ -28,7 +28,7 @@ export interface EngineStore {
   scan(cursor: string | undefined, limit: number): Awaitable<ScanPage>;
   close(): Awaitable<void>;
   /** The error for a record that can't be read. */
-  corrupt(operation: string, fault: string): StoreCorruptError;
+  corrupt(operation: string, fault: string | StoreCorruptError): StoreCorruptError;
 }
 
 /**
@@ -165,11 +165,10 @@ export class StoreClient implements EngineStore {
   }
 
   /** The error for a record of this store that can't be read; it is an event as well. */
-  corrupt(operation: string, fault: string): StoreCorruptError {
-    return this.#failure(
-      operation,
-      new StoreCorruptError(this.#store.name, operation, fault),
-    ) as StoreCorruptError;
+  corrupt(operation: string, fault: string | StoreCorruptError): StoreCorruptError {
+    const error =
+      typeof fault === "string" ? new StoreCorruptError(this.#store.name, operation, fault) : fault;
+    return this.#failure(operation, error) as StoreCorruptError;
   }
 
   #failure(operation: string, error: unknown): StoreError {
