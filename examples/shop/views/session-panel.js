@@ -9,6 +9,7 @@ const MEANINGS = {
   rotated: "a new token, the old one is dead",
   migrated: "taken over from another library",
   login: "signed in",
+  elevated: "proved more, for a while",
   logout: "signed out",
   revoked: "ended from outside",
   "refused-login": "more sessions than allowed",

@@ -283,6 +283,53 @@ export class TooManyGuessesError extends RefusedError {
   }
 }
 
+/** What a user has to do first. */
+export type ReauthenticationNeed = "login" | "recent-login" | "elevation";
+
+/**
+ * The user has to prove who they are, once more or by more, before this request: `needs` says what. The answer is 401 with the
+ * challenge of RFC 9470, which native clients understand; a web page leads to where people do it.
+ */
+export class ReauthenticationRequiredError extends RefusedError {
+  readonly needs: ReauthenticationNeed;
+  /** The age that a login may have, in seconds, where it needs a recent one. */
+  readonly maxAge: number | undefined;
+  /** The level and the methods, where it needs an elevation. */
+  readonly level: number | undefined;
+  readonly methods: readonly string[];
+
+  constructor(
+    needs: ReauthenticationNeed,
+    asked: { maxAge?: number; level?: number | undefined; methods?: readonly string[] } = {},
+  ) {
+    const { maxAge, level, methods = [] } = asked;
+    super("ERR_HOLDFAST_REAUTHENTICATION_REQUIRED", 401, NEEDS[needs], {
+      "WWW-Authenticate":
+        needs === "login"
+          ? "Bearer"
+          : `Bearer error="insufficient_user_authentication", error_description="${DESCRIPTIONS[needs]}"` +
+            (maxAge === undefined ? "" : `, max_age="${maxAge}"`),
+    });
+    this.needs = needs;
+    this.maxAge = maxAge;
+    this.level = level;
+    this.methods = methods;
+  }
+}
+
+const DESCRIPTIONS = {
+  "recent-login": "A more recent authentication is required",
+  elevation: "A stronger authentication is required",
+} as const;
+
+const NEEDS: Readonly<Record<ReauthenticationNeed, string>> = {
+  login: "This needs a logged-in user. Lead to the login.",
+  "recent-login":
+    "The user's login is too long ago for this, or their client has changed since. Ask for the password, or another proof, and call " +
+    "session.login() again.",
+  elevation: "This needs more than the user has proved. Ask for it, and call session.elevate().",
+};
+
 /**
  * A login was refused, for the user has as many sessions as `maxSessionsPerUser` allows (with `atSessionLimit: "refuse"`). Nobody
  * was logged in, and none of the others was ended.

@@ -12,6 +12,7 @@ export type { AuditLevel } from "./audit/vocabulary.js";
 
 export type { Duration } from "./duration.js";
 export type { AllSessions, StoredSessionSummary } from "./engine/all-sessions.js";
+export type { Authentication, ElevationNeeds, MeansOfAuthentication } from "./engine/authentication.js";
 export type { ClientDescription } from "./engine/client.js";
 export { type Codec, jsonCodec } from "./engine/codec.js";
 export {
@@ -35,18 +36,28 @@ export { sessionEventNames } from "./engine/events.js";
 export type { Exchange } from "./engine/exchange.js";
 export type { Explanation, Remark, RemarkCode } from "./engine/explanation.js";
 export type { GuessLimitOptions } from "./engine/guess-limit.js";
+export type { RememberOptions } from "./engine/lifetime.js";
 export type { MergeStrategies, MergeStrategy } from "./engine/merge.js";
+export { aal1, aal2, aal3 } from "./engine/presets.js";
 export type { SessionReason } from "./engine/reason.js";
 export type { Identity } from "./engine/record.js";
 export type { ReencryptOptions, ReencryptProgress } from "./engine/reencrypt.js";
 export type { SessionRequest, TrustProxy } from "./engine/request.js";
 export type { RevocableUser } from "./engine/revocable-user.js";
 export type { EndReason, RevokedBy, RevokeOptions, RevokeReason } from "./engine/revocation.js";
-export type { DefaultData, LoginOptions, LogoutOptions, Session, SessionData } from "./engine/session.js";
+export type {
+  DefaultData,
+  ElevateOptions,
+  LoginOptions,
+  LogoutOptions,
+  Session,
+  SessionData,
+} from "./engine/session.js";
 export type { CookieSessions, RevocableCookieSessions, SessionSource, Sessions } from "./engine/sessions.js";
 export type { ResponseHeaders, TransportOption } from "./engine/transport.js";
 export type { SessionSummary, UserSessions } from "./engine/user-sessions.js";
 export * from "./errors.js";
+export { safeReturnTo } from "./return-to.js";
 export { type CookieStore, type CookieStoreOptions, cookieStore } from "./stores/cookie.js";
 export { memoryStore } from "./stores/memory.js";
 export type { CookieOptions } from "./token/cookie.js";

@@ -1,14 +1,25 @@
 import type { ServerResponse } from "node:http";
 import { createRequire } from "node:module";
 import type { Request, RequestHandler, Response } from "express";
+import type { Duration } from "../duration.js";
+import type { ElevationNeeds } from "../engine/authentication.js";
 import type { Exchange } from "../engine/exchange.js";
 import type { DefaultData, Session } from "../engine/session.js";
 import type { SessionSource } from "../engine/sessions.js";
 import { ConfigurationError } from "../errors.js";
-import { bind, bindingOf, bindingTo, sessionProperties } from "./binding.js";
+import { bind, bindingOf, bindingTo, openSessionOf, sessionProperties } from "./binding.js";
 import { HeldResponse, holdResponses, isWrapped } from "./held-response.js";
 import { NodeRequest } from "./node-request.js";
 import type { AdapterOptions } from "./options.js";
+import {
+  elevationCheck,
+  recentLoginCheck,
+  type StepUpCheck,
+  type StepUpOptions,
+  stepUpLocation,
+} from "./step-up.js";
+
+export type { StepUpOptions } from "./step-up.js";
 
 declare global {
   namespace Express {
@@ -49,6 +60,42 @@ export function expressSessions<Data extends object>(
     } catch (error) {
       next(error);
     }
+  };
+}
+
+/**
+ * Lets only those pass who have logged in, or been elevated, within this time (OWASP ASVS 5.0, 7.5.1): others get 401, or, with
+ * `redirectTo`, are led there. It comes after `expressSessions`.
+ * @throws ConfigurationError
+ */
+export function requireRecentLogin(within: Duration, options: StepUpOptions = {}): RequestHandler {
+  return guard(recentLoginCheck(within, options), options);
+}
+
+/**
+ * Lets only those pass who have proved as much as this; without needs, whose session is elevated (OWASP ASVS 5.0, 7.5.3): others get
+ * 401, or, with `redirectTo`, are led there. It comes after `expressSessions`.
+ * @throws ConfigurationError
+ */
+export function requireElevation(needs: ElevationNeeds = {}, options: StepUpOptions = {}): RequestHandler {
+  return guard(elevationCheck(needs, options), options);
+}
+
+function guard(check: StepUpCheck, options: StepUpOptions): RequestHandler {
+  return (req, res, next) => {
+    openSessionOf(req)
+      .then((session) => {
+        const request = {
+          method: req.method,
+          target: req.originalUrl,
+          header: (name: string) => req.get(name),
+        };
+        const location = stepUpLocation(session, request, check, options);
+        if (location === undefined) return next();
+        res.set("Cache-Control", "no-store");
+        res.redirect(303, location);
+      })
+      .catch(next);
   };
 }
 

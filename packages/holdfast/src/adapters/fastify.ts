@@ -1,6 +1,8 @@
 import { EventEmitter } from "node:events";
 import type { ServerResponse } from "node:http";
-import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
+import type { FastifyInstance, FastifyReply, FastifyRequest, onRequestAsyncHookHandler } from "fastify";
+import type { Duration } from "../duration.js";
+import type { ElevationNeeds } from "../engine/authentication.js";
 import type { Exchange } from "../engine/exchange.js";
 import type { DefaultData, Session } from "../engine/session.js";
 import type { SessionSource } from "../engine/sessions.js";
@@ -11,6 +13,15 @@ import { bind, bindingOf, bindingTo, openSessionOf } from "./binding.js";
 import { describesAnswer, HeldResponse, holdResponse } from "./held-response.js";
 import { NodeRequest } from "./node-request.js";
 import type { AdapterOptions } from "./options.js";
+import {
+  elevationCheck,
+  recentLoginCheck,
+  type StepUpCheck,
+  type StepUpOptions,
+  stepUpLocation,
+} from "./step-up.js";
+
+export type { StepUpOptions } from "./step-up.js";
 
 declare module "fastify" {
   interface FastifyRequest {
@@ -86,6 +97,39 @@ export async function fastifySessions(
     if (payload instanceof EventEmitter) payload.on("error", () => {});
     return committing.catch(dropAnswer);
   });
+}
+
+/**
+ * A hook that lets only those pass who have logged in, or been elevated, within this time (OWASP ASVS 5.0, 7.5.1): others get 401, or, with
+ * `redirectTo`, are led there. It comes after `fastifySessions`.
+ * @throws ConfigurationError
+ */
+export function requireRecentLogin(within: Duration, options: StepUpOptions = {}): onRequestAsyncHookHandler {
+  return guard(recentLoginCheck(within, options), options);
+}
+
+/**
+ * A hook that lets only those pass who have proved as much as this; without needs, whose session is elevated (OWASP ASVS 5.0, 7.5.3): others get
+ * 401, or, with `redirectTo`, are led there. It comes after `fastifySessions`.
+ * @throws ConfigurationError
+ */
+export function requireElevation(
+  needs: ElevationNeeds = {},
+  options: StepUpOptions = {},
+): onRequestAsyncHookHandler {
+  return guard(elevationCheck(needs, options), options);
+}
+
+function guard(check: StepUpCheck, options: StepUpOptions): onRequestAsyncHookHandler {
+  return async (request, reply) => {
+    const session = await openSessionOf(request);
+    const { method, originalUrl: target, headers } = request;
+    const header = (name: string) => headers[name] as string | undefined;
+    const location = stepUpLocation(session, { method, target, header }, check, options);
+    if (location === undefined) return;
+    await reply.header("Cache-Control", "no-store").redirect(location, 303);
+    return reply;
+  };
 }
 
 /** Fastify would join them to those of the error page. */

@@ -1,5 +1,7 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Context, MiddlewareHandler } from "hono";
+import type { Duration } from "../duration.js";
+import type { ElevationNeeds } from "../engine/authentication.js";
 import type { Exchange } from "../engine/exchange.js";
 import type { SessionRequest } from "../engine/request.js";
 import { type DefaultData, Session } from "../engine/session.js";
@@ -11,7 +13,16 @@ import { bind, bindingTo } from "./binding.js";
 import { describesAnswer, HeldResponse, holdResponse } from "./held-response.js";
 import { NodeRequest } from "./node-request.js";
 import type { AdapterOptions } from "./options.js";
+import {
+  elevationCheck,
+  recentLoginCheck,
+  type StepUpCheck,
+  type StepUpOptions,
+  stepUpLocation,
+} from "./step-up.js";
 import { WebRequest } from "./web-request.js";
+
+export type { StepUpOptions } from "./step-up.js";
 
 /** What `honoSessions` puts into a context: `new Hono<SessionEnv>()`, and then `c.var.session` is typed. */
 export interface SessionEnv<Data extends object = DefaultData> {
@@ -67,6 +78,46 @@ export function honoSessions<Data extends object = DefaultData>(
 
 function requestOf(c: Context, incoming: IncomingMessage | undefined): SessionRequest {
   return incoming ? new NodeRequest(incoming) : new WebRequest(c.req.raw, remoteAddressOf(c));
+}
+
+/**
+ * Lets only those pass who have logged in, or been elevated, within this time (OWASP ASVS 5.0, 7.5.1): others get 401, or, with
+ * `redirectTo`, are led there. It comes after `honoSessions`.
+ * @throws ConfigurationError
+ */
+export function requireRecentLogin(
+  within: Duration,
+  options: StepUpOptions = {},
+): MiddlewareHandler<SessionEnv<any>> {
+  return guard(recentLoginCheck(within, options), options);
+}
+
+/**
+ * Lets only those pass who have proved as much as this; without needs, whose session is elevated (OWASP ASVS 5.0, 7.5.3): others get
+ * 401, or, with `redirectTo`, are led there. It comes after `honoSessions`.
+ * @throws ConfigurationError
+ */
+export function requireElevation(
+  needs: ElevationNeeds = {},
+  options: StepUpOptions = {},
+): MiddlewareHandler<SessionEnv<any>> {
+  return guard(elevationCheck(needs, options), options);
+}
+
+function guard(check: StepUpCheck, options: StepUpOptions): MiddlewareHandler<SessionEnv<any>> {
+  return async (c, next) => {
+    const session = await c.var.openSession();
+    const { pathname, search } = new URL(c.req.url);
+    const request = {
+      method: c.req.method,
+      target: pathname + search,
+      header: (name: string) => c.req.header(name),
+    };
+    const location = stepUpLocation(session, request, check, options);
+    if (location === undefined) return next();
+    c.header("Cache-Control", "no-store");
+    return c.redirect(location, 303);
+  };
 }
 
 async function expose(c: Context, exchange: Exchange<any>, lazy: boolean): Promise<void> {

@@ -1,10 +1,21 @@
 import type { Context, Middleware } from "koa";
+import type { Duration } from "../duration.js";
+import type { ElevationNeeds } from "../engine/authentication.js";
 import type { DefaultData, Session } from "../engine/session.js";
 import type { SessionSource } from "../engine/sessions.js";
-import { bind, bindingTo, sessionProperties } from "./binding.js";
+import { bind, bindingTo, openSessionOf, sessionProperties } from "./binding.js";
 import { HeldResponse, holdResponse } from "./held-response.js";
 import { NodeRequest } from "./node-request.js";
 import type { AdapterOptions } from "./options.js";
+import {
+  elevationCheck,
+  recentLoginCheck,
+  type StepUpCheck,
+  type StepUpOptions,
+  stepUpLocation,
+} from "./step-up.js";
+
+export type { StepUpOptions } from "./step-up.js";
 
 declare module "koa" {
   interface ExtendableContext {
@@ -41,6 +52,36 @@ export function koaSessions<Data extends object>(
       // With `ctx.respond = false` the handler answers by itself, maybe later: its first byte is what stores the session.
       if (ctx.respond !== false) await held.commit();
     }
+  };
+}
+
+/**
+ * Lets only those pass who have logged in, or been elevated, within this time (OWASP ASVS 5.0, 7.5.1): others get 401, or, with
+ * `redirectTo`, are led there. It comes after `koaSessions`.
+ * @throws ConfigurationError
+ */
+export function requireRecentLogin(within: Duration, options: StepUpOptions = {}): Middleware {
+  return guard(recentLoginCheck(within, options), options);
+}
+
+/**
+ * Lets only those pass who have proved as much as this; without needs, whose session is elevated (OWASP ASVS 5.0, 7.5.3): others get
+ * 401, or, with `redirectTo`, are led there. It comes after `koaSessions`.
+ * @throws ConfigurationError
+ */
+export function requireElevation(needs: ElevationNeeds = {}, options: StepUpOptions = {}): Middleware {
+  return guard(elevationCheck(needs, options), options);
+}
+
+function guard(check: StepUpCheck, options: StepUpOptions): Middleware {
+  return async (ctx, next) => {
+    const session = await openSessionOf(ctx.req);
+    const request = { method: ctx.method, target: ctx.originalUrl, header: (name: string) => ctx.get(name) };
+    const location = stepUpLocation(session, request, check, options);
+    if (location === undefined) return next();
+    ctx.set("Cache-Control", "no-store");
+    ctx.redirect(location);
+    ctx.status = 303;
   };
 }
 

@@ -68,6 +68,10 @@ describe("auditRecord", () => {
       },
     ],
     [
+      { name: "elevated", at, sessionId: id, userId: "ada", methods: ["otp"], level: 2, until: at },
+      { event: "session_elevated:ada,2", methods: "otp", level: 2 },
+    ],
+    [
       { name: "refused-login", at, userId: "ada", limit: 3 },
       { event: "session_limit_exceeded:ada,3", level: "WARN" },
     ],

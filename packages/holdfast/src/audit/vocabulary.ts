@@ -77,6 +77,15 @@ export const vocabulary = {
       actor,
     }),
 
+  elevated: ({ sessionId, userId, methods, level, until }) =>
+    entry("session_elevated", "INFO", [userId, level], "A user proved more, for a while", {
+      sessionid: sessionId,
+      userid: userId,
+      methods: methods.join(" "),
+      level,
+      until: until.toISOString(),
+    }),
+
   "refused-login": ({ userId, limit }) =>
     entry(
       "session_limit_exceeded",

@@ -8,6 +8,7 @@ import type { Engine } from "./engine.js";
 import type { DroppedWriteReason } from "./events.js";
 import { Flash } from "./flash.js";
 import { type LiveSession, rememberContents } from "./follow.js";
+import { lifetimeOf } from "./lifetime.js";
 import { mergeData, replaceContents } from "./merge.js";
 import type { SessionReason } from "./reason.js";
 import { encodeSession, type Identity, type SessionMeta } from "./record.js";
@@ -45,10 +46,13 @@ export interface Composed {
   readonly text: string;
 }
 
+/** What a step may change of what the library keeps with a session. */
+export type MetaChanges = Partial<Pick<SessionMeta, "elevation" | "suspect">>;
+
 /** What a record is composed for. */
 export type Step =
-  | { readonly kind: "write" }
-  | { readonly kind: "rotate" | "renew" }
+  | { readonly kind: "write" | "rotate"; readonly changes?: MetaChanges | undefined }
+  | { readonly kind: "renew" }
   | {
       readonly kind: "login";
       readonly userId: string;
@@ -56,6 +60,8 @@ export type Step =
       readonly login: string;
       readonly loginOrder?: number | undefined;
       readonly identity?: Identity | undefined;
+      /** What the login says besides: all of it, for nothing of an earlier login stays. */
+      readonly meta: Pick<SessionMeta, "authenticatedAt" | "authentication" | "remembered">;
       /** The latest end, in milliseconds since the epoch. */
       readonly until?: number | undefined;
     }
@@ -202,13 +208,15 @@ export class ActiveSession {
     const login = step.kind === "login" ? step.userId : undefined;
     const startsDeadlines = login !== undefined || this.#record === undefined;
     const until = (step.kind === "login" ? step.until : undefined) ?? Number.POSITIVE_INFINITY;
+    const lifetime = lifetimeOf(this.engine, step.kind === "login" ? step.meta : this.#meta);
     const absoluteDeadline = startsDeadlines
-      ? Math.min(now + this.engine.absoluteTimeout, until)
+      ? Math.min(now + lifetime.absoluteTimeout, until)
       : this.#record!.absoluteDeadline;
     const takenOver = step.kind === "takeover" ? step.userId : null;
     const userId = login ?? takenOver ?? this.#record?.userId ?? null;
     const flash = this.flash.beginStoring();
     const before = this.#meta;
+    const said = step.kind === "login" ? step.meta : undefined;
     // Member by member: spread from what has been parsed, it takes a hundred times as long.
     const meta: Whole<SessionMeta> = {
       createdAt: startsDeadlines ? now : before.createdAt,
@@ -216,7 +224,11 @@ export class ActiveSession {
       login: this.#loginName(step, userId),
       loginOrder: step.kind === "login" ? step.loginOrder : before.loginOrder,
       tokenAt: step.kind === "write" && this.#record !== undefined ? before.tokenAt : now,
-      authenticatedAt: login === undefined ? before.authenticatedAt : now,
+      authenticatedAt: said === undefined ? before.authenticatedAt : saidTime(said, now),
+      authentication: said === undefined ? before.authentication : said.authentication,
+      remembered: said === undefined ? before.remembered : said.remembered,
+      elevation: said === undefined ? changed(step, "elevation", before) : undefined,
+      suspect: said === undefined ? changed(step, "suspect", before) : undefined,
       identity: step.kind === "login" ? step.identity && { ...step.identity } : before.identity,
       client: startsDeadlines ? describeClient(this.request, this.engine.rememberIp) : before.client,
       flash: flash.length > 0 ? flash : undefined,
@@ -228,7 +240,7 @@ export class ActiveSession {
     const record: StoreRecord = {
       version: step.kind === "write" ? (this.#record?.version ?? 0) + 1 : 1,
       payload: this.#sizeChecked(encodeSession(meta, text), text, userId),
-      idleDeadline: this.#idleDeadline(now, absoluteDeadline, startsDeadlines),
+      idleDeadline: this.#idleDeadline(now + lifetime.idleTimeout, absoluteDeadline, startsDeadlines),
       absoluteDeadline,
       userId,
     };
@@ -241,16 +253,22 @@ export class ActiveSession {
     return this.#meta.login ?? (userId === null ? undefined : this.#id);
   }
 
-  #idleDeadline(now: number, absoluteDeadline: number, starts: boolean): number {
+  #idleDeadline(moved: number, absoluteDeadline: number, starts: boolean): number {
     if (!starts && !this.countsAsActivity) return this.#record!.idleDeadline;
-    return Math.min(now + this.engine.idleTimeout, absoluteDeadline);
+    return Math.min(moved, absoluteDeadline);
   }
 
   /** The idle deadline that a touch sets now; undefined where there is nothing to touch. */
   get touchDeadline(): number | undefined {
     const now = this.engine.clock();
     if (this.#record === undefined || now >= this.#record.idleDeadline) return undefined;
-    return Math.min(now + this.engine.idleTimeout, this.#record.absoluteDeadline);
+    const { idleTimeout } = lifetimeOf(this.engine, this.#meta);
+    return Math.min(now + idleTimeout, this.#record.absoluteDeadline);
+  }
+
+  /** Whether the cookie outlives the browser. */
+  get persistent(): boolean {
+    return this.engine.persistent || this.#meta.remembered === true;
   }
 
   /** Touches are throttled: the stored idle deadline lags by the touch interval at most. */
@@ -461,4 +479,18 @@ function sharedSnapshot(codec: Codec, { meta, text }: Composed): Snapshot {
 
 function freshMeta(now: number): SessionMeta {
   return { createdAt: now, seenAt: now, tokenAt: now };
+}
+
+/** When the user proved who they are: now, unless the login says otherwise, or that it doesn't know. */
+function saidTime(said: Pick<SessionMeta, "authenticatedAt">, now: number): number | undefined {
+  return "authenticatedAt" in said ? said.authenticatedAt : now;
+}
+
+function changed<Name extends keyof MetaChanges>(
+  step: Step,
+  name: Name,
+  before: SessionMeta,
+): SessionMeta[Name] {
+  const changes = step.kind === "write" || step.kind === "rotate" ? step.changes : undefined;
+  return changes !== undefined && name in changes ? (changes[name] as SessionMeta[Name]) : before[name];
 }

@@ -77,7 +77,7 @@ function storeUnderItsToken(active: ActiveSession, text: string | undefined): Aw
 
 /** Where a session is known to live, and the browser's cookie is out of date: its deadline has moved, or its secret is old. */
 function bringCookieUpToDate(active: ActiveSession): void {
-  const outOfDate = active.engine.persistent || active.standing === "signed-by-older-key";
+  const outOfDate = active.persistent || active.standing === "signed-by-older-key";
   if (outOfDate && active.token !== undefined && active.record !== undefined) active.cookieIntent = "set";
 }
 

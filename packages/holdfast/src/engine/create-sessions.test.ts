@@ -61,6 +61,7 @@ describe("createSessions", () => {
       cookie: { name: "shop", persistent: true },
       idleTimeout: "1h",
       absoluteTimeout: "24h",
+      remember: { idleTimeout: "30d", absoluteTimeout: "90d" },
       renewAfter: "30m",
       grace: "10s",
       touchInterval: "30s",

@@ -20,6 +20,7 @@ import type { Explanation } from "./explanation.js";
 import { given } from "./given.js";
 import { checkedGuessLimit, type GuessLimitOptions } from "./guess-limit.js";
 import { Lanes } from "./lanes.js";
+import { checkedRemember, type RememberOptions } from "./lifetime.js";
 import type { MergeStrategies, MergeStrategy } from "./merge.js";
 import type { Migration } from "./migration.js";
 import { proxyTrust, type TrustProxy } from "./request.js";
@@ -63,6 +64,11 @@ export interface SessionsOptions<Data extends object> {
   idleTimeout?: Duration;
   /** A session ends so long after it began or its user logged in, whatever they do (OWASP: absolute timeout). Default: "12h". */
   absoluteTimeout?: Duration;
+  /**
+   * Lets `login(userId, { remember: true })` begin sessions that live longer, in cookies that outlive the browser: true for the
+   * default times, or the times. Default: false, and `remember` is refused.
+   */
+  remember?: boolean | RememberOptions;
   /** A session gets a new token this often (OWASP: renewal timeout); false for never. Default: "1h". */
   renewAfter?: Duration | false;
   /**
@@ -185,6 +191,8 @@ export function createSessions<Data extends object = DefaultData>(
   );
   if (touchInterval >= idleTimeout)
     throw new ConfigurationError("touchInterval", "must be shorter than idleTimeout");
+  const remember = checkedRemember(options.remember ?? false, { idleTimeout, absoluteTimeout });
+  const longest = remember?.absoluteTimeout ?? absoluteTimeout;
   const storeTimeout = milliseconds("storeTimeout", options.storeTimeout ?? "5s", 1, LONGEST_TIMER);
   const { sweepInterval: interval = "5m" } = options;
   const sweepInterval =
@@ -199,7 +207,7 @@ export function createSessions<Data extends object = DefaultData>(
     keyring: watchedKeyring("secrets", options.secrets ?? [], {
       production,
       clock: now,
-      life: absoluteTimeout,
+      life: longest,
       // Under one that is forgotten at the next start nothing could be read any more.
       required: encrypt !== undefined && encrypt.keys === undefined,
       events,
@@ -217,6 +225,7 @@ export function createSessions<Data extends object = DefaultData>(
     production,
     idleTimeout,
     absoluteTimeout,
+    remember,
     grace: milliseconds("grace", options.grace ?? "30s", 0),
     touchInterval,
     storeTimeout,
@@ -232,7 +241,7 @@ export function createSessions<Data extends object = DefaultData>(
     const list = revocations && guarded(revocations);
     const cookieHeld: CookieHeld = {
       sealer: shared.keyring.sealer("cookie"),
-      revocations: list && new Revocations(list, absoluteTimeout, now),
+      revocations: list && new Revocations(list, longest, now),
     };
     const inCookies = (cookie: SessionCookie) => cookiesTransport(cookie, maxCookies);
     const engine: Engine = {
@@ -338,6 +347,7 @@ const OPTION_NAMES: Record<keyof (SessionsOptions<object> & InitialData<object>)
   migration: true,
   idleTimeout: true,
   absoluteTimeout: true,
+  remember: true,
   renewAfter: true,
   grace: true,
   touchInterval: true,

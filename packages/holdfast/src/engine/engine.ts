@@ -8,6 +8,7 @@ import type { Explainer } from "./explainer.js";
 import type { Given } from "./given.js";
 import type { GuessLimit } from "./guess-limit.js";
 import type { Lanes } from "./lanes.js";
+import type { Lifetime } from "./lifetime.js";
 import type { MergeStrategy } from "./merge.js";
 import type { Migration } from "./migration.js";
 import type { Encryption } from "./reencrypt.js";
@@ -43,6 +44,8 @@ export interface Engine {
   readonly clock: () => number;
   readonly trustsProxy: (remoteAddress: string | undefined) => boolean;
   readonly production: boolean;
+  /** How long sessions live whose user asked to be remembered; undefined where nobody is. */
+  readonly remember: Lifetime | undefined;
   readonly idleTimeout: number;
   readonly absoluteTimeout: number;
   /** Undefined: no routine renewal. */

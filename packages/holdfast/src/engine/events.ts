@@ -44,6 +44,15 @@ export interface SessionEvents {
   /** A session of another library's was taken over. */
   migrated: { at: Date; sessionId: string; userId: string | undefined; from: string };
   login: { at: Date; sessionId: string; userId: string };
+  /** `elevate` noted that a user has proved more, for a while. */
+  elevated: {
+    at: Date;
+    sessionId: string;
+    userId: string;
+    methods: readonly string[];
+    level: number | undefined;
+    until: Date;
+  };
   /** `logout` or `destroy` ended a session. */
   logout: { at: Date; sessionId: string; userId: string | undefined };
   /**
@@ -87,6 +96,7 @@ const NAMES: Record<SessionEventName, true> = {
   rotated: true,
   migrated: true,
   login: true,
+  elevated: true,
   logout: true,
   revoked: true,
   "refused-login": true,

@@ -42,7 +42,7 @@ function writeSecret(active: ActiveSession, headers: ResponseHeaders): boolean {
   if (transport.secure && !isHttps(request, engine.trustsProxy)) warnPlainHttp();
   const secret =
     cookieHeld === undefined ? engine.keyring.sign(token) : sealSession(cookieHeld, transport, token, record);
-  const maxAge = engine.persistent ? record.idleDeadline - engine.clock() : undefined;
+  const maxAge = active.persistent ? record.idleDeadline - engine.clock() : undefined;
   transport.send(headers, secret, maxAge, request);
   return true;
 }

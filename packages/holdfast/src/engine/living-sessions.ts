@@ -3,6 +3,7 @@ import type { StoredSession } from "../stores/contract.js";
 import { endStored } from "./ending.js";
 import type { Engine } from "./engine.js";
 import { contentsOf, isExpired } from "./follow.js";
+import { lifetimeOf } from "./lifetime.js";
 import type { SessionMeta } from "./record.js";
 import { type EndReason, emitRevoked, type RevokedBy } from "./revocation.js";
 
@@ -34,7 +35,10 @@ export function loginOf({ id, meta }: Pick<LivingSession, "id" | "meta">): strin
 /** The last write or touch, in milliseconds. A touch moves only the idle deadline, which tells when it was. */
 export function lastSeen(engine: Engine, record: StoredSession["record"], meta: SessionMeta): number {
   // Under a longer timeout than today's, the deadline would tell of a time to come.
-  return Math.min(Math.max(meta.seenAt, record.idleDeadline - engine.idleTimeout), engine.clock());
+  return Math.min(
+    Math.max(meta.seenAt, record.idleDeadline - lifetimeOf(engine, meta).idleTimeout),
+    engine.clock(),
+  );
 }
 
 /** How sessions are ended from outside, for the tombstone and the event. */

@@ -1,6 +1,7 @@
 import type { StoreCorruptError } from "../errors.js";
 import type { StoreRecord } from "../stores/contract.js";
 import { isSessionId } from "../token/token.js";
+import { areMeans } from "./authentication.js";
 import type { ClientDescription } from "./client.js";
 import { isPlainObject } from "./codec.js";
 import type { FlashEntry } from "./flash.js";
@@ -24,6 +25,18 @@ export interface Identity {
   readonly grant?: string | undefined;
 }
 
+/** How a user proved who they are; see `MeansOfAuthentication`. */
+export interface Means {
+  readonly methods?: readonly string[] | undefined;
+  readonly level?: number | undefined;
+}
+
+/** What a user has proved besides, for a while. Times in milliseconds. */
+export interface Elevation extends Means {
+  readonly at: number;
+  readonly until: number;
+}
+
 /** What the library keeps with a living session, apart from the application's data. Times in milliseconds. */
 export interface SessionMeta {
   readonly createdAt: number;
@@ -32,6 +45,13 @@ export interface SessionMeta {
   /** When this token was issued; renewal counts from here. */
   readonly tokenAt: number;
   readonly authenticatedAt?: number | undefined;
+  /** How the user proved at the login who they are; `acr` is what the identity provider calls it. */
+  readonly authentication?: (Means & { readonly acr?: string | undefined }) | undefined;
+  readonly elevation?: Elevation | undefined;
+  /** Whether the client has changed so that the user has to prove who they are, before anything that asks for a recent login. */
+  readonly suspect?: boolean | undefined;
+  /** Whether the user asked to be remembered: the session has the longer timeouts, and its cookie outlives the browser. */
+  readonly remembered?: boolean | undefined;
   /** Names the login that the session began with, under each of its tokens. */
   readonly login?: string | undefined;
   /** Where that login stands among those of its user, where that is not its time. */
@@ -108,7 +128,7 @@ export function decodePayload(payload: string): Contents {
     return { tombstone: head as unknown as Tombstone };
   }
   const { createdAt, seenAt, tokenAt, authenticatedAt, login, loginOrder, client, flash } = head;
-  const { renewedFrom, predecessor, root } = head;
+  const { authentication, elevation, renewedFrom, predecessor, root } = head;
   if (!Number.isFinite(createdAt) || !Number.isFinite(seenAt) || !Number.isFinite(tokenAt)) {
     throw new Error("its times are missing");
   }
@@ -121,6 +141,10 @@ export function decodePayload(payload: string): Contents {
   if (loginOrder !== undefined && !Number.isFinite(loginOrder)) {
     throw new Error("the order of its login is malformed");
   }
+  if (authentication !== undefined && !areMeans(authentication)) {
+    throw new Error("its authentication is malformed");
+  }
+  if (elevation !== undefined && !isElevation(elevation)) throw new Error("its elevation is malformed");
   if (client !== undefined && !isPlainObject(client)) throw new Error("its client is malformed");
   if (flash !== undefined && !(Array.isArray(flash) && flash.every(isFlashEntry))) {
     throw new Error("its flash messages are malformed");
@@ -129,6 +153,14 @@ export function decodePayload(payload: string): Contents {
     throw new Error("its predecessor is malformed");
   }
   return { meta: head as unknown as SessionMeta, text: payload.slice(lineEnd + 1) };
+}
+
+function isElevation(elevation: unknown): boolean {
+  return (
+    areMeans(elevation) &&
+    Number.isFinite((elevation as Elevation).at) &&
+    Number.isFinite((elevation as Elevation).until)
+  );
 }
 
 function isFlashEntry(entry: unknown): boolean {

@@ -40,12 +40,13 @@ const MAX_ENDED = 250;
  */
 export class Revocations {
   readonly #store: StoreClient;
-  readonly #absoluteTimeout: number;
+  readonly #longest: number;
   readonly #clock: () => number;
 
-  constructor(store: StoreClient, absoluteTimeout: number, clock: () => number) {
+  /** @param longest how long a session may live, in milliseconds. */
+  constructor(store: StoreClient, longest: number, clock: () => number) {
     this.#store = store;
-    this.#absoluteTimeout = absoluteTimeout;
+    this.#longest = longest;
     this.#clock = clock;
   }
 
@@ -57,7 +58,7 @@ export class Revocations {
     if (isExpired(record, now)) return undefined;
     const { createdAt, tokenAt } = contents.meta;
     // Notes are kept as long as sessions live by today's settings, so one made to live longer can't rely on them.
-    if (createdAt + this.#absoluteTimeout <= now) return { ended: "revoked", at: now };
+    if (createdAt + this.#longest <= now) return { ended: "revoked", at: now };
     return tombstoneIn(this.#read(await this.#store.load(keyOf(id, record.userId))), id, tokenAt);
   }
 
@@ -84,7 +85,7 @@ export class Revocations {
     const ended = {
       tombstone: { ended: "revoked", at, reason },
       issuedAt: at,
-      until: at + this.#absoluteTimeout,
+      until: at + this.#longest,
     } as const;
     await this.#change(keyOf(id, userId), (note) => {
       const newest = rotatedIn(note, id);
@@ -133,7 +134,7 @@ export class Revocations {
 
   #recordOf(note: Note, current: StoreRecord | undefined): StoreRecord {
     const ends = Object.values(note.ended).map(({ until }) => until);
-    const deadline = Math.max(this.#clock() + this.#absoluteTimeout, ...ends);
+    const deadline = Math.max(this.#clock() + this.#longest, ...ends);
     return fixedRecord((current?.version ?? 0) + 1, JSON.stringify(note), deadline);
   }
 

@@ -1,12 +1,14 @@
 import { HeadersSentError, InvalidArgumentError, SessionGoneError, UserMismatchError } from "../errors.js";
 import { newToken, sessionIdOf } from "../token/token.js";
-import type { ActiveSession, Composed, Step } from "./active-session.js";
+import type { ActiveSession, Composed, MetaChanges, Step } from "./active-session.js";
+import { checkedMeans, type MeansOfAuthentication } from "./authentication.js";
 import { endStored, tombstoneFor } from "./ending.js";
 import type { Engine } from "./engine.js";
 import type { Destination } from "./follow.js";
+import { lifetimeOf } from "./lifetime.js";
 import { Place } from "./limit.js";
 import { replaceContents } from "./merge.js";
-import type { Identity, Tombstone } from "./record.js";
+import type { Identity, SessionMeta, Tombstone } from "./record.js";
 import { storeNew, swap } from "./write.js";
 
 /**
@@ -18,10 +20,13 @@ import { storeNew, swap } from "./write.js";
  */
 
 /** What a login may say beside who the user is. */
-export interface LoginTerms {
+export interface LoginTerms extends MeansOfAuthentication {
   readonly keep?: readonly string[];
   readonly identity?: Identity;
   readonly expiresAt?: Date;
+  readonly remember?: boolean;
+  readonly authenticatedAt?: Date | "unknown";
+  readonly acr?: string | undefined;
 }
 
 /**
@@ -29,14 +34,12 @@ export interface LoginTerms {
  * @throws UserMismatchError where the session belongs to another user.
  * @throws TooManySessionsError where the user has as many as there may be, and logins beyond that are refused.
  */
-export async function login(
-  active: ActiveSession,
-  userId: string,
-  { keep, identity, expiresAt }: LoginTerms,
-): Promise<void> {
+export async function login(active: ActiveSession, userId: string, terms: LoginTerms): Promise<void> {
+  const { keep, identity, expiresAt } = terms;
   const { engine } = active;
   assertUserId(userId);
   const until = expiresAt === undefined ? undefined : checkedEnd(expiresAt, engine.clock());
+  const meta = loginMeta(engine, terms);
   if (active.headersSent) throw new HeadersSentError("session.login()");
   if (active.userId !== undefined && active.userId !== userId) throw new UserMismatchError();
   if (active.standing === "stale") active.standing = "none";
@@ -47,7 +50,7 @@ export async function login(
   const place = await Place.take(engine, userId, active.meta.login);
   const { login, order: loginOrder } = place;
   try {
-    await replaceToken(active, { kind: "login", userId, login, loginOrder, identity, until }, place);
+    await replaceToken(active, { kind: "login", userId, login, loginOrder, identity, until, meta }, place);
   } catch (error) {
     await place.giveBack();
     throw error;
@@ -69,12 +72,43 @@ async function settle(active: ActiveSession, place: Place): Promise<void> {
   }
 }
 
-/** Gives the session a new token at once, after a change of privileges. @throws SessionGoneError */
-export async function rotate(active: ActiveSession): Promise<void> {
+/** What a login says beside who the user is, as the session keeps it. @throws InvalidArgumentError */
+function loginMeta(
+  { clock, remember }: Engine,
+  { remember: remembered = false, authenticatedAt, acr, ...means }: LoginTerms,
+): Pick<SessionMeta, "authenticatedAt" | "authentication" | "remembered"> {
+  if (typeof remembered !== "boolean" || (remembered && remember === undefined)) {
+    throw new InvalidArgumentError(
+      "session.login() takes true or false as `remember`, and true only where createSessions() has the option `remember`.",
+    );
+  }
+  const { methods, level } = checkedMeans("login", means);
+  const authentication = { methods, level, acr };
+  const says = methods !== undefined || level !== undefined || acr !== undefined;
+  return {
+    ...(remembered && { remembered }),
+    ...(says && { authentication }),
+    ...(authenticatedAt !== undefined && { authenticatedAt: checkedStart(authenticatedAt, clock()) }),
+  };
+}
+
+/** Of a time that is still to come, as by a provider's clock that is ahead, only that it is now. */
+function checkedStart(at: unknown, now: number): number | undefined {
+  if (at === "unknown") return undefined;
+  const time = at instanceof Date ? at.valueOf() : Number.NaN;
+  if (Number.isFinite(time)) return Math.min(time, now);
+  throw new InvalidArgumentError('session.login() takes a Date, or "unknown", as `authenticatedAt`.');
+}
+
+/**
+ * Gives the session a new token at once, after a change of privileges. @throws SessionGoneError
+ * @param changes what changes with it of what the library keeps.
+ */
+export async function rotate(active: ActiveSession, changes?: MetaChanges): Promise<void> {
   if (active.headersSent) throw new HeadersSentError("session.rotate()");
   if (active.standing === "stale") throw new SessionGoneError();
   // A token that no browser has yet needs no successor.
-  if (active.record !== undefined) await replaceToken(active, { kind: "rotate" });
+  if (active.record !== undefined) await replaceToken(active, { kind: "rotate", changes });
 }
 
 /**
@@ -103,7 +137,9 @@ export async function end(active: ActiveSession, ended: "logout" | "destroyed"):
   if (!late) active.cookieIntent = "delete";
 }
 
-type TokenStep = Exclude<Step, { kind: "write" | "takeover" }>;
+type TokenStep =
+  | Extract<Step, { kind: "login" | "renew" }>
+  | { readonly kind: "rotate"; readonly changes?: MetaChanges | undefined };
 
 /**
  * Moves the session to a new token. The new record is stored first and the old one buried after it: a crash in between
@@ -121,7 +157,9 @@ async function replaceToken(active: ActiveSession, step: TokenStep, place?: Plac
 
   let stored = await storeUnder(engine, id, undefined, active.compose(active.dataText(), step));
   for (let attempt = 1; active.record !== undefined; attempt++) {
-    const tombstone = tombstoneFor(engine, active.record, tombstoneOf(step, id, engine.clock(), lost));
+    const { idleTimeout } = lifetimeOf(engine, active.meta);
+    const says = tombstoneOf(step, id, engine.clock(), lost);
+    const tombstone = tombstoneFor({ idleTimeout, grace: engine.grace }, active.record, says);
     const elsewhere = await swap(engine, active.id, active.record, tombstone, attempt);
     if (elsewhere === undefined) break;
 

@@ -1,6 +1,16 @@
-import { LONGEST_TIMER, milliseconds } from "../duration.js";
+import { type Duration, LONGEST_TIMER, milliseconds } from "../duration.js";
 import { InvalidArgumentError, SessionGoneError } from "../errors.js";
 import type { ActiveSession } from "./active-session.js";
+import {
+  type Authentication,
+  assertElevated,
+  assertRecent,
+  authenticationOf,
+  checkedMeans,
+  type ElevationNeeds,
+  elevationOf,
+  type MeansOfAuthentication,
+} from "./authentication.js";
 import type { ClientDescription } from "./client.js";
 import { jsonCodec } from "./codec.js";
 import { touch } from "./commit.js";
@@ -24,13 +34,30 @@ export interface SessionData {}
 /** The augmented `SessionData`, or anything while nobody has augmented it. */
 export type DefaultData = keyof SessionData extends never ? Record<string, any> : SessionData;
 
-export interface LoginOptions<Data> {
+export interface LoginOptions<Data> extends MeansOfAuthentication {
   /** The keys of the anonymous data to keep; the others are dropped. Default: all are kept. */
   keep?: ReadonlyArray<keyof Data & string>;
   /** Who the identity provider says that it is, for `session.identity`. */
   identity?: Identity;
   /** When the session ends at the latest, should that be before its absolute timeout: as the provider's own does. */
   expiresAt?: Date;
+  /**
+   * Keep the user logged in: longer timeouts (the option `remember`), and a cookie that outlives the browser. A login without it
+   * ends that. Default: false.
+   */
+  remember?: boolean;
+  /**
+   * When the user proved who they are, where that wasn't now: at a provider that knew them already (`auth_time`, OpenID Connect
+   * Core 2). "unknown" is recent to nobody. Default: now.
+   */
+  authenticatedAt?: Date | "unknown";
+  /** The class of the login that the provider names (`acr`, OpenID Connect Core 2). */
+  acr?: string | undefined;
+}
+
+export interface ElevateOptions extends MeansOfAuthentication {
+  /** How long it lasts, whatever the user does meanwhile. At least a second. Default: "10m". */
+  for?: Duration;
 }
 
 export interface LogoutOptions {
@@ -112,10 +139,36 @@ export class Session<Data extends object = DefaultData> {
     return new Date(meta.createdAt + Math.min(engine.idleTimeout, engine.absoluteTimeout));
   }
 
-  /** When the user logged in, for asking again before something sensitive. */
+  /**
+   * When the user logged in, for asking again before something sensitive: see `requireRecentLogin`. Undefined where nobody has, where
+   * the time is not known, and where the client has changed so that it counts no longer.
+   */
   get authenticatedAt(): Date | undefined {
-    const { authenticatedAt } = this.#active.meta;
-    return authenticatedAt === undefined ? undefined : new Date(authenticatedAt);
+    const { authenticatedAt, suspect } = this.#active.meta;
+    return authenticatedAt === undefined || suspect === true ? undefined : new Date(authenticatedAt);
+  }
+
+  /** How the user has proved who they are, by now: at the login, and, while that lasts, by `elevate`. Undefined without a user. */
+  get authentication(): Authentication | undefined {
+    const { engine, meta, userId } = this.#active;
+    return userId === undefined ? undefined : authenticationOf(meta, engine.clock());
+  }
+
+  /** Whether the user asked to be remembered at the login. */
+  get remembered(): boolean {
+    return this.#active.meta.remembered === true;
+  }
+
+  /** Whether `elevate` is in force. It ends by the server's clock. */
+  get isElevated(): boolean {
+    return this.elevatedUntil !== undefined;
+  }
+
+  /** When what `elevate` gave ends; undefined where nothing is in force. */
+  get elevatedUntil(): Date | undefined {
+    const { engine, meta } = this.#active;
+    const elevation = elevationOf(meta, engine.clock());
+    return elevation && new Date(elevation.until);
   }
 
   /** Who the identity provider says that the user is, after a login with one. */
@@ -164,6 +217,65 @@ export class Session<Data extends object = DefaultData> {
   async rotate(): Promise<void> {
     const active = this.#active;
     await active.exclusively(() => rotate(active));
+  }
+
+  /**
+   * Notes that the user has proved more, for a while: after a second factor, or the password once more, before something sensitive
+   * (OWASP ASVS 5.0, 7.5.3). A new token at once; the old one is dead. It ends by itself, with `dropElevation`, with the next
+   * login, and with the session. It replaces an earlier one.
+   *
+   * @throws InvalidArgumentError without a user, and for methods, a level or a time that are none.
+   * @throws SessionGoneError when the session ended meanwhile. @throws HeadersSentError when the response has begun.
+   */
+  async elevate(options: ElevateOptions = {}): Promise<void> {
+    const active = this.#active;
+    const means = checkedMeans("elevate", options);
+    const lasts = elevationTime(options.for ?? "10m");
+    await active.exclusively(async () => {
+      const { engine, userId } = active;
+      if (userId === undefined)
+        throw new InvalidArgumentError(
+          "session.elevate() needs a logged-in user: call session.login() first.",
+        );
+      const at = engine.clock();
+      await rotate(active, { elevation: { ...means, at, until: at + lasts } });
+      engine.events.emit("elevated", {
+        at: new Date(at),
+        sessionId: active.id,
+        userId,
+        methods: means.methods ?? [],
+        level: means.level,
+        until: new Date(at + lasts),
+      });
+    });
+  }
+
+  /** Ends what `elevate` gave. The token stays: nobody can do more with it than before. @throws SessionGoneError */
+  async dropElevation(): Promise<void> {
+    const active = this.#active;
+    await active.exclusively(async () => {
+      if (active.meta.elevation !== undefined)
+        await write(active, undefined, undefined, { elevation: undefined });
+    });
+  }
+
+  /**
+   * Refuses a request whose user has not logged in, or been elevated, within this time (OWASP ASVS 5.0, 7.5.1).
+   * @throws ReauthenticationRequiredError (401)
+   */
+  requireRecentLogin(within: Duration): void {
+    const { engine, meta, userId } = this.#active;
+    assertRecent(userId, meta, within, engine.clock());
+  }
+
+  /**
+   * Refuses a request whose user has not proved as much as this, at the login or by an elevation that still lasts. Without
+   * `needs`: that no elevation is in force.
+   * @throws ReauthenticationRequiredError (401)
+   */
+  requireElevation(needs: ElevationNeeds = {}): void {
+    const { engine, meta, userId } = this.#active;
+    assertElevated(userId, meta, needs, engine.clock());
   }
 
   /**
@@ -264,6 +376,17 @@ export class Session<Data extends object = DefaultData> {
   toJSON(): { id: string; isNew: boolean; userId: string | undefined; createdAt: Date; expiresAt: Date } {
     const { id, isNew, userId, createdAt, expiresAt } = this;
     return { id, isNew, userId, createdAt, expiresAt };
+  }
+}
+
+/** @throws InvalidArgumentError */
+function elevationTime(time: Duration): number {
+  try {
+    return milliseconds("for", time, 1000);
+  } catch {
+    throw new InvalidArgumentError(
+      'session.elevate() takes a time of at least a second as `for`: milliseconds, or text like "10m".',
+    );
   }
 }
 

@@ -1,5 +1,6 @@
 import type { StoreRecord } from "../stores/contract.js";
 import { isSessionId } from "../token/token.js";
+import { type Authentication, authenticationOf, elevationOf } from "./authentication.js";
 import type { ClientDescription } from "./client.js";
 import { findToEnd } from "./ending.js";
 import type { Engine } from "./engine.js";
@@ -27,6 +28,12 @@ export interface SessionSummary {
   /** When it ends if the user does nothing more. */
   readonly expiresAt: Date;
   readonly authenticatedAt: Date | undefined;
+  /** How its user has proved who they are, by now; undefined where nobody has logged in. */
+  readonly authentication: Authentication | undefined;
+  /** Whether its user asked to be remembered. */
+  readonly remembered: boolean;
+  /** When what `session.elevate` gave ends; undefined where nothing is in force. */
+  readonly elevatedUntil: Date | undefined;
   readonly client: ClientDescription;
 }
 
@@ -104,12 +111,20 @@ export function summarise(
   record: StoreRecord,
   meta: SessionMeta,
 ): SessionSummary {
+  const now = engine.clock();
+  const elevation = elevationOf(meta, now);
   return {
     id,
     createdAt: new Date(meta.createdAt),
     lastSeenAt: new Date(lastSeen(engine, record, meta)),
     expiresAt: new Date(record.idleDeadline),
-    authenticatedAt: meta.authenticatedAt === undefined ? undefined : new Date(meta.authenticatedAt),
+    authenticatedAt:
+      meta.authenticatedAt === undefined || meta.suspect === true
+        ? undefined
+        : new Date(meta.authenticatedAt),
+    authentication: record.userId === null ? undefined : authenticationOf(meta, now),
+    remembered: meta.remembered === true,
+    elevatedUntil: elevation && new Date(elevation.until),
     client: meta.client ?? {},
   };
 }

@@ -1,6 +1,6 @@
 import { ConflictError, HeadersSentError, InvalidArgumentError, SessionGoneError } from "../errors.js";
 import type { Awaitable, ReplaceResult, StoreRecord } from "../stores/contract.js";
-import type { ActiveSession, Composed } from "./active-session.js";
+import type { ActiveSession, Composed, MetaChanges } from "./active-session.js";
 import { after, isPromise } from "./awaitable.js";
 import type { StoredSessions } from "./engine.js";
 import type { DroppedWriteReason } from "./events.js";
@@ -25,6 +25,7 @@ type PlainObject = Record<string, unknown>;
  *
  * Runs inside `active.exclusively`.
  * @param text the data as text, where that is known.
+ * @param changes what changes of what the library keeps.
  * @throws SessionGoneError when the session ended in the meantime; nothing is stored then.
  * @throws ConflictError after a bounded number of attempts.
  */
@@ -32,11 +33,12 @@ export function write<R>(
   active: ActiveSession,
   change?: (data: PlainObject) => R,
   text?: string,
+  changes?: MetaChanges,
 ): Awaitable<R | undefined> {
   if (active.standing === "stale")
     throw dropped(active, active.reason === "withheld" ? "cross-site" : "stale");
   active.assertStorable("Storing the session");
-  return tryToWrite(active, change, text ?? active.dataText(), 1);
+  return tryToWrite(active, change, text ?? active.dataText(), 1, changes);
 }
 
 /** @param before the data as text. */
@@ -45,6 +47,7 @@ function tryToWrite<R>(
   change: ((data: PlainObject) => R) | undefined,
   before: string,
   attempt: number,
+  changes: MetaChanges | undefined,
 ): Awaitable<R | undefined> {
   const { engine } = active;
   const data = change && active.copyOf(before);
@@ -56,7 +59,7 @@ function tryToWrite<R>(
     );
   }
   const text = data ? engine.codec.encode(data) : before;
-  const composed = active.compose(text, { kind: "write" });
+  const composed = active.compose(text, { kind: "write", changes });
 
   const stored: Awaitable<Destination | undefined> =
     active.record === undefined

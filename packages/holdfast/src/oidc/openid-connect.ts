@@ -8,6 +8,7 @@ import type { Identity } from "../engine/record.js";
 import { assertUserId } from "../engine/rotation.js";
 import { activeOf, type Session } from "../engine/session.js";
 import { InvalidArgumentError } from "../errors.js";
+import { safeReturnTo } from "../return-to.js";
 import { warn } from "../warn.js";
 import { errorPage } from "./error-page.js";
 import { OidcError, oidcErrorOf } from "./errors.js";
@@ -25,7 +26,6 @@ import {
 } from "./options.js";
 import { discoverProvider, type Provider } from "./provider.js";
 import { ProviderSessions } from "./provider-sessions.js";
-import { safeReturnTo } from "./return-to.js";
 import { type Transaction, Transactions } from "./transaction.js";
 
 /** What one login asks of the provider, beside what the options ask of all. */
@@ -137,7 +137,8 @@ export class OpenidConnect {
     const isPage = isPageRequest(request);
     if (session.userId === undefined)
       return isPage ? redirect(this.#loginWith({ returnTo: request.path })) : statusOnly(401);
-    const confirmed = session.authenticatedAt?.valueOf() ?? 0;
+    // The login here, not the one there: the provider may have known the user for hours.
+    const confirmed = session.createdAt.valueOf();
     if (!isPage || activeOf(session).engine.clock() - confirmed <= longest) return undefined;
     return redirect(this.#loginWith({ returnTo: request.path, prompt: "none" }));
   }
@@ -151,7 +152,7 @@ export class OpenidConnect {
       state: client.randomState(),
       nonce: client.randomNonce(),
       verifier: client.randomPKCECodeVerifier(),
-      returnTo: safeReturnTo(asked.returnTo, settings.baseUrl, settings.routes.afterLogin),
+      returnTo: safeReturnTo(asked.returnTo, settings.routes.afterLogin, settings.baseUrl.origin),
       at: activeOf(session).engine.clock(),
       maxAge: maxAge === undefined ? undefined : Math.floor(maxAge / 1000),
       acrValues,
@@ -250,7 +251,17 @@ export class OpenidConnect {
     if (session.userId !== undefined && session.userId !== userId) await session.logout();
     const tokens = tokensOf(response, engine.clock(), settings.keepTokens);
     await grants.add(grant, tokens, engine.clock() + engine.absoluteTimeout);
-    await session.login(userId, { identity, ...(expiresAt !== undefined && { expiresAt }) });
+    const { acr } = claims;
+    await session.login(userId, {
+      identity,
+      authenticatedAt: provenAt(
+        claims,
+        transaction.silent ? session.authenticatedAt : new Date(engine.clock()),
+      ),
+      methods: methodsOf(claims),
+      ...(typeof acr === "string" && { acr }),
+      ...(expiresAt !== undefined && { expiresAt }),
+    });
     if (before?.grant !== undefined) await grants.retire(before.grant);
     // Asked last: whoever ends the provider's session after this finds ours.
     if (await providerSessions.hasEnded(identity, transaction.at)) {
@@ -480,6 +491,24 @@ function unknownLogin(): OidcError {
 
 function unavailable(why: string): OidcError {
   return new OidcError("token_unavailable", `There is no access token: ${why}.`);
+}
+
+/**
+ * When the user proved who they are: the provider may have known them already (single sign-on). Where it doesn't say, that is what
+ * was known before; a login that asked nobody anything proves nothing.
+ */
+function provenAt({ auth_time }: Claims, known: Date | undefined): Date | "unknown" {
+  return dateOf(auth_time) ?? known ?? "unknown";
+}
+
+const MAX_METHODS = 16;
+
+/** What the provider says of how (RFC 8176), as far as it is names. */
+function methodsOf({ amr }: Claims): string[] {
+  if (!Array.isArray(amr)) return [];
+  return amr
+    .filter((method) => typeof method === "string" && /^[\x21-\x7e]{1,32}$/.test(method))
+    .slice(0, MAX_METHODS);
 }
 
 function textOf(value: unknown): string | undefined {
