@@ -351,7 +351,7 @@ it("two stores on one SQLite file: what the other process ends is told", async (
   await there.ofUser("ada").revokeAll();
   await vi.advanceTimersByTimeAsync(10_000);
   await settled();
-  expect(told.map(({ reason }) => reason)).toEqual(["gone"]);
+  expect(told.map(({ reason }) => reason)).toEqual(["revoked"]);
   await Promise.all([here.close(), there.close()]);
 });
 

@@ -398,7 +398,7 @@ describe("ws", () => {
 
     const again = closed(await dialled(here.url, (await here.login()).cookieHeader));
     await there.sessions.ofUser("ada").revokeAll();
-    expect(await again).toEqual({ code: SESSION_ENDED, reason: "gone" });
+    expect(await again).toEqual({ code: SESSION_ENDED, reason: "revoked" });
   });
 
   it("changes from a message are stored, beside those of requests", async () => {

@@ -73,7 +73,7 @@ function tryToWrite<R>(
     }
     if (elsewhere.kind !== "live") throw dropped(active, "gone");
     active.moveTo(elsewhere);
-    return tryToWrite(active, change, active.dataText(), attempt + 1);
+    return tryToWrite(active, change, active.dataText(), attempt + 1, changes);
   });
 }
 
