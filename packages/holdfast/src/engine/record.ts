@@ -187,7 +187,9 @@ const FAULT = Symbol("fault");
  * when somebody reads it.
  */
 export function unreadable(record: StoreRecord, fault: StoreCorruptError): StoreRecord {
-  return Object.assign({ ...record, payload: "" }, { [FAULT]: fault });
+  const { version, idleDeadline, absoluteDeadline, userId } = record;
+  // Named one by one: what was noted on the record of what is in it must not go along.
+  return Object.assign({ version, payload: "", idleDeadline, absoluteDeadline, userId }, { [FAULT]: fault });
 }
 
 /** Why a record can't be opened, where it is one of `unreadable`. */
