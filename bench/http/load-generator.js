@@ -1,7 +1,7 @@
 /**
  * Makes the load, in a process of its own: browsers that each send a request, wait for the whole answer and send the next one.
- * It writes and reads plain sockets, for at forty thousand requests a second an HTTP client costs more than the server that
- * it measures. Every answer's status and body are checked, and cookies are kept as a browser keeps them.
+ * It writes and reads plain sockets, for an HTTP client costs about as much as the fastest of the servers that it would
+ * measure. Every answer's status and body are checked, and cookies are kept as a browser keeps them.
  *
  * Told by messages: `browsers` makes some, `once` sends one request with each, `load` sends them for some seconds.
  */
