@@ -2,6 +2,7 @@
  * Puts the figures of artifacts/ into docs/performance.md: `node bench/into-docs.js`, or only some, as in
  * `node bench/into-docs.js bench micro`. Each goes between `<!-- figures: NAME -->` and `<!-- end -->`.
  */
+import { execFileSync } from "node:child_process";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 
@@ -19,3 +20,4 @@ const text = readFileSync(page, "utf8").replace(
   },
 );
 writeFileSync(page, text);
+execFileSync("npx", ["biome", "check", "--write", page], { stdio: "inherit" });

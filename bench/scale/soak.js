@@ -18,10 +18,10 @@ export async function soak(name, requests, generator, env) {
     const group = await startSessions(generator, server, "small", SESSIONS);
     const samples = [];
     let total = 0;
-    let slice = 0;
+    let step = 0;
     while (total < requests) {
-      const upTo = ((slice + 1) * requests) / SLICES;
-      while (total < upTo) total += await someRequests(generator, server, group, MIX[slice++ % MIX.length]);
+      const upTo = ((samples.length + 1) * requests) / SLICES;
+      while (total < upTo) total += await someRequests(generator, server, group, MIX[step++ % MIX.length]);
       samples.push({ requests: total, ...(await server.memory()) });
     }
     await assertSessions(generator, server, "small");
