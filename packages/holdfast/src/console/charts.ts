@@ -127,7 +127,7 @@ function line(values: Series["values"], top: number, series: number): Html[] {
     .filter((points) => points.length > 0)
     .map((points) => {
       // A single point would be no line.
-      if (points.length === 1) points.push(points[0]!.replace(/^[\d.]+/, (at) => String(Number(at) + 4)));
+      if (points.length === 1) points.unshift(points[0]!.replace(/^[\d.]+/, (at) => String(Number(at) - 4)));
       return html`<polyline class="series-${series}" points="${points.join(" ")}"/>`;
     });
 }

@@ -29,3 +29,12 @@ function rendered(value: Insert): string {
   if (Array.isArray(value)) return value.map(rendered).join("");
   return String(value).replace(/[&<>"']/g, (character) => ENTITIES[character]!);
 }
+
+/** Text that somebody chose, as a person can read it: characters that turn the direction, or that nobody sees, are written out. */
+export function named(text: string): Html {
+  const visible = text.replace(
+    /[\p{Cf}\p{Zl}\p{Zp}]/gu,
+    (character) => `\\u{${character.codePointAt(0)!.toString(16)}}`,
+  );
+  return html`<bdi>${visible}</bdi>`;
+}

@@ -1,7 +1,7 @@
 import type { StoredSessionSummary } from "../engine/all-sessions.js";
 import { charts } from "./charts.js";
 import type { History } from "./history.js";
-import { type Html, html } from "./html.js";
+import { type Html, html, named } from "./html.js";
 import { COUNT_LIMIT, LIST_LIMIT, type Listing, type Reading, type SessionDetails } from "./reading.js";
 
 /** What every page knows. */
@@ -40,7 +40,7 @@ ${script && html`<script type="module" src="${path}/console.js"></script>`}
 </head>
 <body>
 <a class="skip" href="#main">Skip to the content</a>
-<header><a class="brand" href="${path}">${title}</a> <span class="actor">You are <bdi>${actor}</bdi></span></header>
+<header><a class="brand" href="${path}">${title}</a> <span class="actor">You are ${named(actor)}</span></header>
 <main id="main" tabindex="-1">
 ${main}
 </main>
@@ -135,7 +135,7 @@ function countText(
 /** Where one user was searched for, all of theirs can be ended at once. */
 function oneUser(sessions: readonly StoredSessionSummary[], search: string): Html | false {
   if (search === "" || !sessions.some(({ userId }) => userId === search)) return false;
-  return html` <button class="danger" name="what" value="user">End all sessions of <bdi>${search}</bdi>…</button>`;
+  return html` <button class="danger" name="what" value="user">End all sessions of ${named(search)}…</button>`;
 }
 
 function row({ path, now }: Frame, session: StoredSessionSummary): Html {
@@ -143,7 +143,7 @@ function row({ path, now }: Frame, session: StoredSessionSummary): Html {
   const name = userId ?? "Nobody";
   return html`<tr role="row">
 <td role="cell" class="select"><input type="checkbox" name="id" value="${id}" id="select-${id}" aria-label="Select the session ${id.slice(0, 8)} of ${name}"></td>
-<td role="cell" data-label="User" class="user">${userId === undefined ? html`<span class="muted">Nobody</span>` : html`<a id="user-${id}" href="${path}?q=${encodeURIComponent(userId)}"><bdi>${userId}</bdi></a>`}</td>
+<td role="cell" data-label="User" class="user">${userId === undefined ? html`<span class="muted">Nobody</span>` : html`<a id="user-${id}" href="${path}?q=${encodeURIComponent(userId)}">${named(userId)}</a>`}</td>
 <td role="cell" data-label="Client">${clientText(client)}</td>
 <td role="cell" data-label="Logged in">${authenticatedAt === undefined ? html`<span class="muted">no</span>` : time(authenticatedAt, now)}</td>
 <td role="cell" data-label="Last seen">${time(lastSeenAt, now)}</td>
@@ -176,7 +176,7 @@ export function details(frame: Frame, session: SessionDetails): string {
     `Session ${id.slice(0, 8)}`,
     html`<h1>Session <code>${id.slice(0, 8)}</code></h1>
 <dl class="details">
-${entry("User", userId === undefined ? html`<span class="muted">Nobody has logged in</span>` : html`<a href="${path}?q=${encodeURIComponent(userId)}"><bdi>${userId}</bdi></a>`)}
+${entry("User", userId === undefined ? html`<span class="muted">Nobody has logged in</span>` : html`<a href="${path}?q=${encodeURIComponent(userId)}">${named(userId)}</a>`)}
 ${entry("Client", clientText(client))}
 ${entry("Began", time(session.createdAt, now, true))}
 ${session.authenticatedAt !== undefined && entry("Logged in", time(session.authenticatedAt, now, true))}
@@ -201,7 +201,7 @@ export interface Ending {
 export function confirmation(frame: Frame, { user, ids }: Ending, search: string): string {
   const what =
     user !== undefined
-      ? html`all sessions of <bdi>${user}</bdi>`
+      ? html`all sessions of ${named(user)}`
       : html`${ids.length === 1 ? "this session" : `these ${ids.length} sessions`}`;
   return page(
     frame,

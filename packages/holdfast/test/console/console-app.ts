@@ -38,7 +38,9 @@ export async function openConsoleApp(
   app.use(expressSessions(sessions));
   app.get("/login/:user", async (req, res) => {
     await req.session.login(req.params.user);
-    res.send(`<!doctype html><link rel=icon href="data:,"><title>in</title>You are ${encodeURIComponent(req.params.user)}`);
+    res.send(
+      `<!doctype html><link rel=icon href="data:,"><title>in</title>You are ${encodeURIComponent(req.params.user)}`,
+    );
   });
   app.use("/admin/sessions", administration.node);
   app.use((_req, res) => void res.status(404).send("not the console's"));

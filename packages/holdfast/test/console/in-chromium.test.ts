@@ -3,9 +3,12 @@ import { createRequire } from "node:module";
 import { fileURLToPath } from "node:url";
 import { type Browser, type BrowserContext, chromium, type Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import type { SessionsOptions } from "../../src/engine/create-sessions.js";
 import type { Store } from "../../src/stores/contract.js";
 import { memoryStore } from "../../src/stores/memory.js";
 import { chromiumArgs, findChromium } from "../support/chromium.js";
+import { requestWith } from "../support/exchange.js";
+import { Clock } from "../support/shop.js";
 import { SlowStore } from "../support/slow-store.js";
 import { type ConsoleApp, openConsoleApp } from "./console-app.js";
 
@@ -36,6 +39,9 @@ const HOSTILE = [
   "../../revoke?confirmed=yes#",
 ];
 
+/** How the console writes what nobody would see. */
+const written = (userId: string) => userId.replace("\u202e", "\\u{202e}").replace("\u2066", "\\u{2066}");
+
 describe.skipIf(executablePath === undefined)("the console in Chromium", () => {
   let browser: Browser;
   let app: ConsoleApp;
@@ -50,8 +56,12 @@ describe.skipIf(executablePath === undefined)("the console in Chromium", () => {
   });
 
   /** An administrator's browser, what went wrong in it, and what it asked of others. */
-  async function open(store?: Store, options: { javaScriptEnabled?: boolean } = {}) {
-    app = await openConsoleApp(store);
+  async function open(
+    store?: Store,
+    options: { javaScriptEnabled?: boolean } = {},
+    settings: Partial<SessionsOptions<any>> = {},
+  ) {
+    app = await openConsoleApp(store, settings);
     const context = await browser.newContext({ baseURL: app.url, ...options });
     contexts.push(context);
     const problems: string[] = [];
@@ -187,10 +197,10 @@ describe.skipIf(executablePath === undefined)("the console in Chromium", () => {
     for (const userId of HOSTILE) {
       await page.goto(`/admin/sessions?q=${encodeURIComponent(userId)}`);
       await page.getByText("1 session found.").waitFor();
-      expect(await page.getByRole("table").locator("bdi").textContent()).toBe(userId);
+      expect(await page.getByRole("table").locator("bdi").textContent()).toBe(written(userId));
       await page.getByRole("link", { name: /^Details of session/ }).click();
       await page.getByText("Ends at the latest").waitFor();
-      expect(await page.locator("dd bdi").textContent()).toBe(userId);
+      expect(await page.locator("dd bdi").textContent()).toBe(written(userId));
       await page.goBack();
       await page.getByRole("button", { name: /^End all sessions of/ }).click();
       await page.getByRole("button", { name: /^End all sessions of/ }).click();
@@ -200,6 +210,32 @@ describe.skipIf(executablePath === undefined)("the console in Chromium", () => {
     await page.goto(`/admin/sessions?q=${encodeURIComponent(HOSTILE[1]!)}&page=<script>&ended=<script>`);
     await page.getByText("No session found").waitFor();
     expect(await page.evaluate("window.hacked")).toBeUndefined();
+    expect(problems).toEqual([]);
+  });
+
+  it("draws the last hour", async () => {
+    const clock = new Clock();
+    const { page, problems } = await open(memoryStore(), {}, { clock: clock.read });
+    await page.goto("/admin/sessions");
+    await page.getByText("1 now").waitFor();
+    for (let step = 0; step < 119; step++) {
+      clock.advance(30_000);
+      // The administrator stays.
+      if (step % 10 === 0) await app.people("admin");
+      await app.people(
+        ...Array.from({ length: Math.round(3 + 3 * Math.sin(step / 9)) }, (_, n) => `user-${n}`),
+      );
+      if (step % 3 === 0) await app.sessions.ofUser("user-0").revokeAll();
+      if (step > 60) await app.sessions.open(requestWith(`__Host-session=${"x".repeat(step)}`));
+    }
+    await page.goto("/login/admin");
+    await page.goto("/admin/sessions");
+    await page.getByText("59 refused cookies").waitFor();
+    expect(
+      (await page.locator("#live-charts polyline").first().getAttribute("points"))!.split(" "),
+    ).toHaveLength(120);
+    expect(await page.locator("#live-charts rect").count()).toBeGreaterThan(150);
+    await look(page, "09-last-hour");
     expect(problems).toEqual([]);
   });
 
