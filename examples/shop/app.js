@@ -29,7 +29,8 @@ import { findUser } from "./visitor.js";
  * @typedef {object} ShopOptions
  * @property {string} dataFolder Where shop.db is kept, and sessions.db unless `sessionStore` names another place.
  * @property {string} [sessionStore] A URL of a database, or the path of a SQLite file.
- * @property {string} secret
+ * @property {readonly string[] | import("holdfast").SecretSource} secrets
+ * @property {boolean} [encrypt] Whether the store holds sessions encrypted.
  * @property {import("holdfast").Duration} idleTimeout
  * @property {import("./company.js").CompanyLogin} [companyLogin] Lets people in with their company account.
  * @property {number} [reauthenticateAfter] Milliseconds after a login for which devices are signed out without asking for
@@ -55,14 +56,15 @@ import { findUser } from "./visitor.js";
 export async function createShop({
   dataFolder,
   sessionStore = join(dataFolder, "sessions.db"),
-  secret,
+  secrets,
+  encrypt,
   idleTimeout,
   companyLogin,
   reauthenticateAfter = 600_000,
 }) {
   const store = await openStore(sessionStore);
   await store.migrate?.();
-  const sessions = createShopSessions({ store, secret, idleTimeout });
+  const sessions = createShopSessions({ store, secrets, encrypt, idleTimeout });
   const database = new Database(join(dataFolder, "shop.db"));
   const users = await openUsers(database);
   const orders = openOrders(database);

@@ -42,8 +42,8 @@ async function open({ withCompany, ...options } = {}) {
   const { port } = /** @type {import("node:net").AddressInfo} */ (server.address());
   url = `http://127.0.0.1:${port}`;
   if (withCompany) company = await startCompanyProvider({ shopUrl: url, port: 0, dataFolder });
-  const secret = randomBytes(32).toString("base64url");
-  shop = await createShop({ dataFolder, secret, idleTimeout: "30m", companyLogin: company, ...options });
+  const secrets = [randomBytes(32).toString("base64url")];
+  shop = await createShop({ dataFolder, secrets, idleTimeout: "30m", companyLogin: company, ...options });
   server.on("request", shop.app);
 }
 

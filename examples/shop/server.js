@@ -6,7 +6,7 @@ import { createServer } from "node:http";
 import { fileURLToPath } from "node:url";
 import { createShop } from "./app.js";
 import { findCompanyLogin } from "./company.js";
-import { sessionSecret } from "./session-secret.js";
+import { sessionSecrets } from "./session-secret.js";
 
 /** Milliseconds that requests in flight have when the server is told to stop. */
 const SHUTDOWN_DEADLINE = 5000;
@@ -17,6 +17,7 @@ const {
   SHOP_DATA = fileURLToPath(new URL("data", import.meta.url)),
   SHOP_IDLE_TIMEOUT = "30m",
   SESSION_STORE,
+  SESSION_ENCRYPT,
 } = process.env;
 
 // What is kept there is for its owner only: password hashes, and the secret that signs cookies.
@@ -43,7 +44,8 @@ const companyLogin = await findCompanyLogin({ shopUrl, dataFolder: SHOP_DATA });
 const shop = await createShop({
   dataFolder: SHOP_DATA,
   sessionStore: SESSION_STORE,
-  secret: sessionSecret(SHOP_DATA),
+  secrets: sessionSecrets(SHOP_DATA),
+  encrypt: SESSION_ENCRYPT === "1",
   idleTimeout: /** @type {import("holdfast").Duration} */ (SHOP_IDLE_TIMEOUT),
   companyLogin,
 });

@@ -7,15 +7,17 @@ import { mergeCarts } from "./cart.js";
  *
  * @param {{
  *   store: import("holdfast/stores/contract").Store,
- *   secret: string,
+ *   secrets: readonly string[] | import("holdfast").SecretSource,
+ *   encrypt?: boolean,
  *   idleTimeout: import("holdfast").Duration,
  * }} options
  * @returns {ShopSessions}
  */
-export function createShopSessions({ store, secret, idleTimeout }) {
+export function createShopSessions({ store, secrets, encrypt, idleTimeout }) {
   return createSessions({
-    secrets: [secret],
+    secrets,
     store,
+    encrypt,
     idleTimeout,
     initial: () => ({ cart: {} }),
     merge: { cart: mergeCarts },
