@@ -1,6 +1,7 @@
 import { createRequire } from "node:module";
 import { EVERYWHERE, readArguments } from "./arguments.js";
 import { type Command, EXIT, type OptionSpec, UsageError } from "./command.js";
+import { doctor } from "./doctor.js";
 import { failureOf } from "./failures.js";
 import { ls } from "./ls.js";
 import { nearest } from "./nearest.js";
@@ -13,7 +14,7 @@ import { sweep } from "./sweep.js";
 import { Interruption, type Streams, Terminal } from "./terminal.js";
 import { visible } from "./visible.js";
 
-export const COMMANDS: readonly Command[] = [secret, ls, show, revoke, stats, sweep, reencrypt];
+export const COMMANDS: readonly Command[] = [secret, ls, show, revoke, stats, sweep, reencrypt, doctor];
 
 /** Runs a command line. @returns the exit code. */
 export async function run(

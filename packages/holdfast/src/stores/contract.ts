@@ -54,6 +54,26 @@ export interface ScanPage {
   readonly next: string | undefined;
 }
 
+/** What a store can tell of the place where it keeps its records. What it doesn't know is not there. */
+export interface StoreInspection {
+  /** Program and version, as in "PostgreSQL 15.8". */
+  readonly server?: string | undefined;
+  /** "file", or a server on "this machine" or on "another machine". */
+  readonly place?: "file" | "this machine" | "another machine" | undefined;
+  /** The file's path. */
+  readonly file?: string | undefined;
+  /** Whether the connection to the server is encrypted. */
+  readonly encrypted?: boolean | undefined;
+  /** The server's clock, in milliseconds since the epoch. */
+  readonly clock?: number | undefined;
+  /** Whether what is stored survives a restart of the server. */
+  readonly durable?: boolean | undefined;
+  /** By what rule the server removes living records when its memory is full; undefined where it never does. */
+  readonly evicts?: string | undefined;
+  /** Whether the server removes by itself what has expired. Default: false. */
+  readonly expires?: boolean | undefined;
+}
+
 export interface Store {
   /** A short name for messages, as in "sqlite". */
   readonly name: string;
@@ -105,6 +125,9 @@ export interface Store {
    * the same by `replace`, and may undo a touch that comes between its reading and its writing.
    */
   rewrite?(id: string, expectedVersion: number, payload: string, call: StoreCall): Awaitable<boolean>;
+
+  /** Optional: what the store can tell of where it keeps its records, for `npx holdfast doctor`. */
+  inspect?(call: StoreCall): Awaitable<StoreInspection>;
 
   /** Ends timers and closes the connections that the store opened itself. */
   close(): Awaitable<void>;

@@ -1,7 +1,7 @@
 import { createRequire } from "node:module";
 import { ConfigurationError, InvalidArgumentError } from "../errors.js";
 import { warn } from "../warn.js";
-import type { Store, StoreCall, StoredSession, StoreRecord } from "./contract.js";
+import type { Store, StoreCall, StoredSession, StoreInspection, StoreRecord } from "./contract.js";
 
 /** What the store needs of a collection; the driver's `Collection` has it. */
 export interface MongoCollection {
@@ -77,7 +77,7 @@ const BSON = { promoteValues: true, promoteLongs: true, useBigInt64: false, raw:
  * @throws ConfigurationError where an option is wrong or the driver is not there.
  */
 export function mongodbStore(options: MongodbStoreOptions): MongodbStore {
-  const { connect, disconnect, ownsConnection } = sourceOf(options);
+  const { connect, disconnect, ownsConnection, inspection } = sourceOf(options);
   const { autoIndex = true, w = "majority" } = options;
   if (w !== "majority" && !(Number.isSafeInteger(w) && w >= 1)) {
     throw new ConfigurationError("mongodbStore.w", 'expected "majority" or a number of members, 1 or more');
@@ -245,6 +245,11 @@ export function mongodbStore(options: MongodbStoreOptions): MongodbStore {
       return matchedCount > 0;
     },
 
+    async inspect(call) {
+      await sessions(call);
+      return inspection === undefined ? {} : inspection();
+    },
+
     async createIndexes() {
       if (closed) throw new Error("the store is closed");
       await makeIndexes(await connect(), {});
@@ -336,6 +341,8 @@ interface Source {
   connect(): Promise<MongoCollection>;
   disconnect(): Promise<void>;
   readonly ownsConnection: boolean;
+  /** What can be told of the server, where the connection is the store's own. */
+  readonly inspection?: () => Promise<StoreInspection>;
 }
 
 /** Where the options say that the sessions are. */
@@ -405,6 +412,21 @@ function sourceOf(options: MongodbStoreOptions): Source {
       return client.db(db).collection(collection);
     },
     disconnect: () => client.close(),
+    inspection: () => inspectServer(client, db),
+  };
+}
+
+async function inspectServer(client: any, db: string | undefined): Promise<StoreInspection> {
+  const database = client.db(db);
+  const { version } = await database.command({ buildInfo: 1 });
+  const { localTime } = await database.command({ hello: 1 });
+  const hosts: Array<{ host?: string }> = client.options?.hosts ?? [];
+  const isHere = hosts.every(({ host }) => host === undefined || /^(localhost|127\.|::1)/.test(host));
+  return {
+    server: `MongoDB ${version}`,
+    place: isHere && !client.options?.srvHost ? "this machine" : "another machine",
+    encrypted: client.options?.tls === true,
+    clock: localTime instanceof Date ? localTime.getTime() : undefined,
   };
 }
 

@@ -248,6 +248,25 @@ export function mysqlStore(options: MysqlStoreOptions): MysqlStore {
       return (await write(call, rewrite, [bytes(payload), bytes(id), expectedVersion])) > 0;
     },
 
+    async inspect(call) {
+      const [[row], [cipher]] = await run(call, async (connection) => {
+        const [found] = await connection.query(
+          "SELECT VERSION() AS version, USER() AS user, UNIX_TIMESTAMP(NOW(3)) * 1000 AS clock",
+        );
+        const [status] = await connection.query("SHOW SESSION STATUS LIKE 'Ssl_cipher'");
+        return [found, status];
+      });
+      const host = String(row.user).split("@").at(-1)!;
+      const isMariadb = /mariadb/i.test(row.version);
+      return {
+        server: `${isMariadb ? "MariaDB" : "MySQL"} ${/^[\d.]+/.exec(row.version)?.[0]}`,
+        place: /^(localhost|127\.|::1|ip6-)/.test(host) ? "this machine" : "another machine",
+        encrypted: cipher?.Value !== undefined && cipher.Value !== "",
+        clock: Number(row.clock),
+        durable: true,
+      };
+    },
+
     async close() {
       if (closed) return;
       closed = true;

@@ -46,6 +46,10 @@ export interface PostgresStore extends Store {
 }
 
 const SCHEMA_VERSION = 1;
+const INSPECTION = `SELECT current_setting('server_version') AS version,
+  coalesce(inet_server_addr() = inet_client_addr(), true) AS local,
+  (SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()) AS encrypted,
+  extract(epoch FROM clock_timestamp()) * 1000 AS clock`;
 const SWEEP_BATCH = 500;
 /** Milliseconds after which a statement that nobody answers gives its connection up. */
 const STATEMENT_TIMEOUT = 10_000;
@@ -231,6 +235,18 @@ export function postgresStore(options: PostgresStoreOptions): PostgresStore {
 
     async rewrite(id, expectedVersion, payload, call) {
       return (await run(call, rewrite, [id, expectedVersion, payload])).rowCount === 1;
+    },
+
+    async inspect(call) {
+      const { rows } = await run(call, { text: INSPECTION }, []);
+      const [{ version, local, encrypted, clock }] = rows;
+      return {
+        server: `PostgreSQL ${version}`,
+        place: local ? "this machine" : "another machine",
+        encrypted: encrypted ?? undefined,
+        clock: Number(clock),
+        durable: !unlogged,
+      };
     },
 
     async close() {

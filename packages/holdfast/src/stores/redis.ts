@@ -2,7 +2,14 @@ import { createHash, randomBytes } from "node:crypto";
 import { createRequire } from "node:module";
 import { ConfigurationError, InvalidArgumentError } from "../errors.js";
 import { warn } from "../warn.js";
-import type { ReplaceResult, Store, StoreCall, StoredSession, StoreRecord } from "./contract.js";
+import type {
+  ReplaceResult,
+  Store,
+  StoreCall,
+  StoredSession,
+  StoreInspection,
+  StoreRecord,
+} from "./contract.js";
 
 /** What the store needs of a client of `redis` (node-redis): a client, a pool, a Sentinel or a Cluster has it. */
 export interface NodeRedisClient {
@@ -233,6 +240,27 @@ export function redisStore(options: RedisStoreOptions): Store {
       return Number(await run(REWRITE, sessionKey(id), String(expectedVersion), write, next, payload)) === 1;
     },
 
+    async inspect() {
+      connection.check();
+      const [server, memory, persistence, time] = (await evaluate(
+        client,
+        INSPECTION,
+        [`${prefix}info`],
+        [],
+      )) as [unknown, unknown, unknown, unknown[]];
+      const [seconds, microseconds] = time.map(Number) as [number, number];
+      const policy = /maxmemory_policy:(\S+)/.exec(String(memory))?.[1] ?? "noeviction";
+      const version = /(?:valkey|redis)_version:(\S+)/.exec(String(server))?.[1];
+      return {
+        server: `${String(server).includes("valkey_version") ? "Valkey" : "Redis"} ${version}`,
+        ...wayTo(client),
+        clock: seconds * 1000 + Math.floor(microseconds / 1000),
+        durable: String(persistence).includes("aof_enabled:1") || (await savesSnapshots(client)),
+        evicts: policy === "noeviction" ? undefined : policy,
+        expires: true,
+      };
+    },
+
     async close() {
       if (closed) return;
       closed = true;
@@ -399,6 +427,10 @@ return {run, page[1], page[2]}`);
 /** In a script, so that a Cluster client routes it like anything else; the key is not read. */
 const MEMORY = script("return redis.call('INFO', 'memory')");
 
+/** In one script, with one key that is not read, so that a Cluster client routes it like anything else. */
+const INSPECTION = script(`
+return {redis.call('INFO', 'server'), redis.call('INFO', 'memory'), redis.call('INFO', 'persistence'), redis.call('TIME')}`);
+
 type Client = NodeRedisClient | IoredisClient;
 
 function isNodeRedis(client: Client): client is NodeRedisClient {
@@ -434,6 +466,28 @@ async function primariesOf(client: Client): Promise<Map<string, Client>> {
     );
   }
   return new Map([["-", client]]);
+}
+
+/** As far as the client's options tell, which are each driver's own. */
+function wayTo(client: Client): Pick<StoreInspection, "encrypted" | "place"> {
+  const { options } = client as { options?: any };
+  if (options === undefined || (client as { isCluster?: boolean }).isCluster || "masters" in client)
+    return {};
+  const { host, path, tls } = options.socket ?? options;
+  const place =
+    path || /^(localhost|127\.|::1)/.test(host ?? "localhost") ? "this machine" : "another machine";
+  return { place, encrypted: Boolean(tls) };
+}
+
+/** Whether Redis writes snapshots by its settings; undefined where they can't be asked for, as in a managed one. */
+async function savesSnapshots(client: Client): Promise<boolean | undefined> {
+  const { config, configGet } = client as any;
+  try {
+    if (configGet !== undefined) return Boolean((await configGet.call(client, "save")).save);
+    return Boolean((await config.call(client, "GET", "save"))[1]);
+  } catch {
+    return undefined;
+  }
 }
 
 /** Keeping a list tidy is no part of the answer; what fails here is done again by a later call. */

@@ -160,6 +160,20 @@ export function sqliteStore(options: SqliteStoreOptions): Store {
       return write(call, () => rewrite.run(payload, id, expectedVersion).changes > 0);
     },
 
+    inspect(call) {
+      return read(call, () => {
+        const { version } = database.prepare("SELECT sqlite_version() AS version").get();
+        const files = database.prepare("PRAGMA database_list").all();
+        const file = files.find(({ name }) => name === "main")?.file;
+        return {
+          server: `SQLite ${version}`,
+          place: "file",
+          file: file || undefined,
+          durable: Boolean(file),
+        };
+      });
+    },
+
     close() {
       if (closed) return;
       closed = true;
