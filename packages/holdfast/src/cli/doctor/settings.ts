@@ -279,7 +279,7 @@ export const SETTINGS_CHECKS: ReadonlyArray<Check<SettingsFacts>> = [
     id: "trust-proxy-all",
     severity: "error",
     about: "only your proxies' headers are believed",
-    asvs: "4.1.3",
+    asvs: "4.1.3, 15.3.4",
     fix: 'Name your proxies: `trustProxy: ["127.0.0.1", "10.0.0.0/8"]`.',
     find: (facts) =>
       options(facts).trustProxy === true
@@ -290,7 +290,7 @@ export const SETTINGS_CHECKS: ReadonlyArray<Check<SettingsFacts>> = [
     id: "cache-control-off",
     severity: "warning",
     about: "responses that set the cookie are not cached",
-    asvs: "14.3.2",
+    asvs: "14.2.2, 14.3.2",
     fix: "Leave `cacheControl` out.",
     find: ({ engine: { cacheControl } }) =>
       cacheControl === "off"

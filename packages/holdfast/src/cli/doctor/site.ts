@@ -126,7 +126,7 @@ export const SITE_CHECKS: ReadonlyArray<Check<SiteFacts>> = [
     id: "site-cacheable",
     severity: "error",
     about: "the response that sets the cookie is not cacheable",
-    asvs: "14.3.2",
+    asvs: "14.2.2, 14.3.2",
     fix: "Leave `cacheControl` out, and let no middleware or proxy replace Cache-Control.",
     find: ({ first, second }) => {
       const loose = [first, second].some(
