@@ -88,7 +88,7 @@ export async function fastifySessions(
     };
     let committing: Awaitable<void> | undefined;
     try {
-      committing = held?.commit();
+      committing = held?.commit(typeof payload === "string" || payload instanceof Uint8Array);
     } catch (error) {
       dropAnswer(error);
     }

@@ -49,6 +49,7 @@ export class HeldResponse {
   #state: "open" | "committing" | "committed" | "released" | "failed" = "open";
   #committing: Promise<void> | undefined;
   #failureIsTold = false;
+  #isWhole = false;
   #errorPage: ErrorPage | undefined;
   #calls: Call[] | undefined;
   #ended = false;
@@ -93,9 +94,13 @@ export class HeldResponse {
     return answer;
   }
 
-  /** Stores the session before the first call does. @throws what `Exchange.commit` throws, unless `onFailure` has been told. */
-  commit(): Awaitable<void> {
+  /**
+   * Stores the session before the first call does. @throws what `Exchange.commit` throws, unless `onFailure` has been told.
+   * @param isWhole whether the answer is there, so that its end follows its headers at once.
+   */
+  commit(isWhole = false): Awaitable<void> {
     if (this.#state === "open") {
+      this.#isWhole = isWhole;
       this.#failureIsTold = true;
       return this.#start();
     }
@@ -166,17 +171,43 @@ export class HeldResponse {
     const failed = this.#state === "failed";
     this.#state = "released";
     const response = this.#response;
-    const firstArgs = method === "writeHead" ? setHeadersOf(response, args) : args;
-    if (!response.headersSent) this.#exchange.writeHeaders(new HeadersOf(response));
-    else this.#exchange.headersWereSent?.();
-    if (method === "end" && !failed && !production)
-      response.once("close", () => this.#exchange.reportLateChanges());
-    return original.apply(response, firstArgs);
+    if (response.headersSent) this.#exchange.headersWereSent?.();
+    else args = this.#writeHeaders(method, args);
+    if (method === "end" && !failed) this.#reportAfterEnd();
+    return original.apply(response, args);
+  }
+
+  /** Lets the session's headers join those that are set, or that are among the arguments. What is to be passed on of these. */
+  #writeHeaders(method: Method, args: unknown[]): unknown[] {
+    const response = this.#response;
+    const given = method === "writeHead" ? args.at(-1) : undefined;
+    if (typeof given !== "object" || given === null) {
+      this.#exchange.writeHeaders(new HeadersOf(response));
+      return args;
+    }
+    if (Array.isArray(given)) {
+      setHeadersIn(given, response);
+      this.#exchange.writeHeaders(new HeadersOf(response));
+      return args.slice(0, -1);
+    }
+    // Setting them one by one would take Node from its fast way to a slow one.
+    const headers = new GivenHeaders(response, given);
+    this.#exchange.writeHeaders(headers);
+    return args.with(-1, headers.all);
+  }
+
+  /** Where nothing can come between the headers and the end, a late change is the programmer's to know of. */
+  #reportAfterEnd(): void {
+    if (!production) this.#response.once("close", () => this.#exchange.reportLateChanges());
   }
 
   /** Ends a response whose headers have left, with what changed meanwhile stored or reported. */
   #end({ original, args }: Call): unknown {
     this.#ended = true;
+    if (this.#isWhole) {
+      this.#reportAfterEnd();
+      return original.apply(this.#response, args);
+    }
     const storing = this.#exchange.commitLate?.();
     if (!(storing instanceof Promise)) {
       this.#exchange.reportLateChanges();
@@ -315,20 +346,11 @@ export function isWrapped(response: ServerResponse): boolean {
   return METHODS.some((method) => Object.hasOwn(response, method));
 }
 
-/** Sets the headers that `writeHead` was given as usual ones, so that the session's join them. What is left to pass on. */
-function setHeadersOf(response: ServerResponse, args: unknown[]): unknown[] {
-  const given = args.at(-1);
-  if (typeof given !== "object" || given === null) return args;
-  if (!Array.isArray(given)) {
-    for (const [name, value] of Object.entries(given))
-      if (value !== undefined) response.setHeader(name, value);
-  } else {
-    // Either [[name, value], …] or [name, value, name, value, …].
-    const flat = given.flat(1);
-    for (let i = 0; i < flat.length; i += 2) response.removeHeader(String(flat[i]));
-    for (let i = 0; i < flat.length; i += 2) response.appendHeader(String(flat[i]), flat[i + 1]);
-  }
-  return args.slice(0, -1);
+/** Sets the headers of a list that `writeHead` was given as usual ones: [[name, value], …] or [name, value, name, value, …]. */
+function setHeadersIn(given: readonly any[], response: ServerResponse): void {
+  const flat = given.flat(1);
+  for (let i = 0; i < flat.length; i += 2) response.removeHeader(String(flat[i]));
+  for (let i = 0; i < flat.length; i += 2) response.appendHeader(String(flat[i]), flat[i + 1]);
 }
 
 class HeadersOf implements ResponseHeaders {
@@ -339,8 +361,7 @@ class HeadersOf implements ResponseHeaders {
   }
 
   get(name: string): string | undefined {
-    const value = this.#response.getHeader(name);
-    return value === undefined ? undefined : Array.isArray(value) ? value.join(", ") : String(value);
+    return textOf(this.#response.getHeader(name));
   }
 
   set(name: string, value: string): void {
@@ -350,4 +371,43 @@ class HeadersOf implements ResponseHeaders {
   append(name: string, value: string): void {
     this.#response.appendHeader(name, value);
   }
+}
+
+/** A copy of the headers that `writeHead` was given. Behind them stand those that were set before. */
+class GivenHeaders implements ResponseHeaders {
+  readonly all: Record<string, OutgoingHttpHeader> = {};
+  readonly #response: ServerResponse;
+
+  constructor(response: ServerResponse, given: object) {
+    this.#response = response;
+    for (const [name, value] of Object.entries(given)) if (value !== undefined) this.all[name] = value;
+  }
+
+  get(name: string): string | undefined {
+    return textOf(this.#valueOf(name));
+  }
+
+  set(name: string, value: string): void {
+    this.all[this.#keyOf(name)] = value;
+  }
+
+  append(name: string, value: string): void {
+    const before = this.#valueOf(name);
+    this.all[this.#keyOf(name)] = before === undefined ? value : [before, value].flat().map(String);
+  }
+
+  #valueOf(name: string): OutgoingHttpHeader | undefined {
+    return this.all[this.#keyOf(name)] ?? this.#response.getHeader(name);
+  }
+
+  /** The name as it was given, whatever its case. */
+  #keyOf(name: string): string {
+    const lower = name.toLowerCase();
+    for (const key of Object.keys(this.all)) if (key.toLowerCase() === lower) return key;
+    return name;
+  }
+}
+
+function textOf(value: OutgoingHttpHeader | undefined): string | undefined {
+  return value === undefined ? undefined : Array.isArray(value) ? value.join(", ") : String(value);
 }
