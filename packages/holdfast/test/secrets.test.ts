@@ -146,6 +146,28 @@ it("on a schedule, a session lives to its very end through a turn of secrets, an
   await sessions.close();
 });
 
+it("on a schedule, a session that is to be remembered keeps its secret for its own longer time", async () => {
+  const clock = new Clock();
+  const start = clock.time;
+  const sessions = createSessions<any>({
+    secrets: scheduledSecrets([
+      { secret: OLDER_KEY, from: new Date(start - HOUR) },
+      { secret: KEY, from: new Date(start + HOUR) },
+    ]),
+    store: memoryStore(),
+    clock: clock.read,
+    remember: { idleTimeout: "20d", absoluteTimeout: "20d" },
+    renewAfter: false,
+    sweepInterval: false,
+  });
+  const exchange = await sessions.open(requestWith(undefined));
+  await exchange.session.login("ada", { remember: true });
+  const cookie = (await finishedCookie(exchange))!;
+  clock.time = start + 19 * 24 * HOUR;
+  expect((await sessions.open(requestWith(cookie))).session.userId).toBe("ada");
+  await sessions.close();
+});
+
 it("encrypted with the secrets, what a schedule has dropped for signing is opened to its end", async () => {
   const clock = new Clock();
   const start = clock.time;
