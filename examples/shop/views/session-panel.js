@@ -12,6 +12,7 @@ const MEANINGS = {
   elevated: "proved more, for a while",
   logout: "signed out",
   revoked: "ended from outside",
+  anomaly: "the token came from another browser",
   "refused-login": "more sessions than allowed",
   expired: "past its deadline",
   conflict: "two changes at once, merged",

@@ -14,6 +14,13 @@ export type { Duration } from "./duration.js";
 export type { AllSessions, StoredSessionSummary } from "./engine/all-sessions.js";
 export type { Authentication, ElevationNeeds, MeansOfAuthentication } from "./engine/authentication.js";
 export type { ClientDescription } from "./engine/client.js";
+export type {
+  ClientChange,
+  ClientChangeAnswer,
+  ClientChangeOptions,
+  ClientProperty,
+  SeenClient,
+} from "./engine/client-change.js";
 export { type Codec, jsonCodec } from "./engine/codec.js";
 export {
   type CookieSessionsOptions,

@@ -68,6 +68,25 @@ describe("auditRecord", () => {
       },
     ],
     [
+      {
+        name: "anomaly",
+        at,
+        sessionId: id,
+        userId: "ada",
+        changed: ["browser", "network"],
+        from: { browser: "Firefox", network: "192.0.2.0/24" },
+        to: { browser: "Chrome", network: "198.51.100.0/24" },
+        answer: "end",
+      },
+      {
+        event: "session_client_changed:ada,end",
+        level: "WARN",
+        changed: "browser network",
+        from: "Firefox, 192.0.2.0/24",
+        to: "Chrome, 198.51.100.0/24",
+      },
+    ],
+    [
       { name: "elevated", at, sessionId: id, userId: "ada", methods: ["otp"], level: 2, until: at },
       { event: "session_elevated:ada,2", methods: "otp", level: 2 },
     ],

@@ -1,3 +1,4 @@
+import type { SeenClient } from "../engine/client-change.js";
 import type { CookieRejection, SessionEventName, SessionEvents } from "../engine/events.js";
 
 /** How serious an entry is, in the words of OWASP's logging vocabulary. */
@@ -76,6 +77,22 @@ export const vocabulary = {
       revoked_for: reason,
       actor,
     }),
+
+  anomaly: ({ sessionId, userId, changed, from, to, answer }) =>
+    entry(
+      "session_client_changed",
+      "WARN",
+      [userId, answer],
+      "A token came from another client than its session began with",
+      {
+        sessionid: sessionId,
+        userid: userId,
+        changed: changed.join(" "),
+        from: namesOf(from),
+        to: namesOf(to),
+        answer,
+      },
+    ),
 
   elevated: ({ sessionId, userId, methods, level, until }) =>
     entry("session_elevated", "INFO", [userId, level], "A user proved more, for a while", {
@@ -210,6 +227,11 @@ const REJECTIONS: Record<CookieRejection, { type: RejectionType; level: AuditLev
     description: "A token came that a renewal replaced, after its grace: somebody may use a stolen one",
   },
 };
+
+/** As in "Firefox, Windows, 192.0.2.0/24": names that have been read of a User-Agent, never the text that came. */
+function namesOf({ browser, system, network }: SeenClient): string {
+  return [browser, system, network].filter(Boolean).join(", ");
+}
 
 function codeOf(cause: unknown): string | undefined {
   const { code } = (cause ?? {}) as { code?: unknown };

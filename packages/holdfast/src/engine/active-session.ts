@@ -47,11 +47,14 @@ export interface Composed {
 }
 
 /** What a step may change of what the library keeps with a session. */
-export type MetaChanges = Partial<Pick<SessionMeta, "elevation" | "suspect">>;
+export type MetaChanges = Partial<Pick<SessionMeta, "elevation" | "suspect" | "seenClients">>;
+
+/** The same, or a function of what is stored, which is asked again for each attempt. */
+export type ChangesMeta = MetaChanges | ((before: SessionMeta) => MetaChanges);
 
 /** What a record is composed for. */
 export type Step =
-  | { readonly kind: "write" | "rotate"; readonly changes?: MetaChanges | undefined }
+  | { readonly kind: "write" | "rotate"; readonly changes?: ChangesMeta | undefined }
   | { readonly kind: "renew" }
   | {
       readonly kind: "login";
@@ -217,6 +220,7 @@ export class ActiveSession {
     const flash = this.flash.beginStoring();
     const before = this.#meta;
     const said = step.kind === "login" ? step.meta : undefined;
+    const changes = changesOf(step, before);
     // Member by member: spread from what has been parsed, it takes a hundred times as long.
     const meta: Whole<SessionMeta> = {
       createdAt: startsDeadlines ? now : before.createdAt,
@@ -227,10 +231,11 @@ export class ActiveSession {
       authenticatedAt: said === undefined ? before.authenticatedAt : saidTime(said, now),
       authentication: said === undefined ? before.authentication : said.authentication,
       remembered: said === undefined ? before.remembered : said.remembered,
-      elevation: said === undefined ? changed(step, "elevation", before) : undefined,
-      suspect: said === undefined ? changed(step, "suspect", before) : undefined,
+      elevation: said === undefined ? changed(changes, "elevation", before) : undefined,
+      suspect: said === undefined ? changed(changes, "suspect", before) : undefined,
+      seenClients: said === undefined ? changed(changes, "seenClients", before) : undefined,
       identity: step.kind === "login" ? step.identity && { ...step.identity } : before.identity,
-      client: startsDeadlines ? describeClient(this.request, this.engine.rememberIp) : before.client,
+      client: startsDeadlines ? describeClient(this.request, this.engine) : before.client,
       flash: flash.length > 0 ? flash : undefined,
       renewedFrom: this.#renewedFrom(step),
       predecessor: step.kind === "renew" ? this.id : before.predecessor,
@@ -486,11 +491,15 @@ function saidTime(said: Pick<SessionMeta, "authenticatedAt">, now: number): numb
   return "authenticatedAt" in said ? said.authenticatedAt : now;
 }
 
+function changesOf(step: Step, before: SessionMeta): MetaChanges | undefined {
+  if (step.kind !== "write" && step.kind !== "rotate") return undefined;
+  return typeof step.changes === "function" ? step.changes(before) : step.changes;
+}
+
 function changed<Name extends keyof MetaChanges>(
-  step: Step,
+  changes: MetaChanges | undefined,
   name: Name,
   before: SessionMeta,
 ): SessionMeta[Name] {
-  const changes = step.kind === "write" || step.kind === "rotate" ? step.changes : undefined;
   return changes !== undefined && name in changes ? (changes[name] as SessionMeta[Name]) : before[name];
 }

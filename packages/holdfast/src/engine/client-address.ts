@@ -27,18 +27,47 @@ export function clientAddressOf(
  * (RFC 6177).
  */
 export function clientKeyOf(address: string): string {
-  const [bare = ""] = address.split("%", 1);
-  const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(bare)?.[1];
-  if (mapped !== undefined) return mapped;
+  const bare = bareAddress(address);
   if (!bare.includes(":")) return bare;
+  const prefix = groupsOf(bare).slice(0, 4);
+  return `${prefix.map((group) => group.toString(16)).join(":")}::/64`;
+}
+
+/** The network of an address by the bits that name it, as in "192.0.2.0/24" and "2001:db8:7::/48"; undefined for what is none. */
+export function networkIn(address: string, ipv4Prefix: number, ipv6Prefix: number): string | undefined {
+  const bare = bareAddress(address);
+  if (!isAddress(bare)) return undefined;
+  if (bare.includes(":")) {
+    const groups = masked(groupsOf(bare), 16, ipv6Prefix).slice(0, Math.ceil(ipv6Prefix / 16));
+    const tail = groups.length < 8 ? "::" : "";
+    return `${groups.map((group) => group.toString(16)).join(":")}${tail}/${ipv6Prefix}`;
+  }
+  return `${masked(bare.split(".").map(Number), 8, ipv4Prefix).join(".")}/${ipv4Prefix}`;
+}
+
+/** The numbers of an address, each of `size` bits, with nothing left of it after the first `prefix` bits. */
+function masked(parts: readonly number[], size: number, prefix: number): number[] {
+  return parts.map((part, index) => {
+    const kept = Math.min(Math.max(prefix - index * size, 0), size);
+    return part & (((1 << kept) - 1) << (size - kept));
+  });
+}
+
+/** Without the zone, and an IPv4 address that is written as IPv6 as what it is. */
+function bareAddress(address: string): string {
+  const [bare = ""] = address.split("%", 1);
+  return /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(bare)?.[1] ?? bare;
+}
+
+/** The eight numbers of an IPv6 address. */
+function groupsOf(bare: string): number[] {
   const [head = "", tail] = bare.split("::");
   const groups = head === "" ? [] : head.split(":");
-  // What "::" leaves out are zeros; of the part after it only what reaches into the first four groups counts.
+  // What "::" leaves out are zeros.
   const after = tail === undefined || tail === "" ? [] : tail.split(":");
   const missing = tail === undefined ? 0 : Math.max(0, 8 - groups.length - after.length);
-  const all = [...groups, ...Array<string>(missing).fill("0"), ...after];
-  const prefix = all.slice(0, 4).map((group) => (Number.parseInt(group, 16) || 0).toString(16));
-  return `${prefix.join(":")}::/64`;
+  const all = [...groups, ...Array<string>(missing).fill("0"), ...after].slice(0, 8);
+  return all.map((group) => (Number.parseInt(group, 16) || 0) & 0xffff);
 }
 
 /** Some proxies send it: "192.0.2.1:4711", "[2001:db8::1]:4711". */

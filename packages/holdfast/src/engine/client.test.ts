@@ -7,7 +7,10 @@ const CODE_UNIT = fc.oneof(fc.nat(0xff), fc.nat(0xffff)).map((code) => String.fr
 
 function describeAgent(userAgent: string | undefined, rememberIp = false, remoteAddress?: string) {
   const header = (name: string) => (name === "user-agent" ? userAgent : undefined);
-  return describeClient({ method: "GET", target: "/", header, encrypted: false, remoteAddress }, rememberIp);
+  return describeClient(
+    { method: "GET", target: "/", header, encrypted: false, remoteAddress },
+    { rememberIp, clientWatch: undefined, trustsProxy: () => false },
+  );
 }
 
 describe("describeClient", () => {

@@ -74,6 +74,7 @@ describe("createSessions", () => {
       codec: { encode: JSON.stringify, decode: JSON.parse },
       trustProxy: ["10.0.0.0/8"],
       rememberIp: true,
+      clientChange: { answer: "observe", watch: ["network"], ipv4Prefix: 16, ipv6Prefix: 32 },
       cacheControl: "unless-set",
       csrf: {
         origins: ["https://shop.example"],

@@ -8,6 +8,7 @@ import { createKeyring, type Keyring } from "../token/keyring.js";
 import type { Secret } from "../token/secret.js";
 import type { SecretSource } from "../token/secret-source.js";
 import { inProduction, warn } from "../warn.js";
+import { type ClientChangeAnswer, type ClientChangeOptions, checkedClientChange } from "./client-change.js";
 import { type Codec, isPlainObject, jsonCodec } from "./codec.js";
 import { type CookieHeld, payloadRoom, RequestStore } from "./cookie-held.js";
 import { type CsrfOptions, checkedCsrf } from "./csrf.js";
@@ -117,6 +118,11 @@ export interface SessionsOptions<Data extends object> {
    * false, or true where the environment variable `DEBUG` names "holdfast".
    */
   explain?: boolean | ((explanation: Explanation) => void);
+  /**
+   * What happens when the token of a user's session comes from another client than the session began with: "observe",
+   * "reauthenticate", "end", or an object with what to look at. Default: false, nobody looks.
+   */
+  clientChange?: false | ClientChangeAnswer | ClientChangeOptions;
   /** Keep the client's IP address with the session, for the list of devices. Default: false. */
   rememberIp?: boolean;
   /**
@@ -145,6 +151,7 @@ const NEEDS_SERVER = [
   "transport",
   "migration",
   "encrypt",
+  "clientChange",
 ] as const;
 
 /** Makes the data of each new session: needed where the type of the data has keys that are not optional. */
@@ -255,6 +262,7 @@ export function createSessions<Data extends object = DefaultData>(
       maxPayloadBytes: payloadRoom(roomInCookies(cookies.overHttps, maxCookies)),
       maxSessionsPerUser: Number.POSITIVE_INFINITY,
       atSessionLimit: "end-oldest",
+      clientWatch: undefined,
     };
     if (revocations === undefined) return new CookieSessions<Data>(engine, undefined);
     return new RevocableCookieSessions<Data>(engine, sweepInterval);
@@ -266,6 +274,7 @@ export function createSessions<Data extends object = DefaultData>(
     maxPayloadBytes = 64 * 1024,
     maxSessionsPerUser = 100,
     atSessionLimit = "end-oldest",
+    clientChange = false,
     migration,
   } = options as SessionsOptions<Data>;
   const sealing =
@@ -290,6 +299,7 @@ export function createSessions<Data extends object = DefaultData>(
     maxPayloadBytes: wholeNumber("maxPayloadBytes", maxPayloadBytes, 1024),
     maxSessionsPerUser: wholeNumber("maxSessionsPerUser", maxSessionsPerUser, 1),
     atSessionLimit: checkedAtSessionLimit(atSessionLimit),
+    clientWatch: checkedClientChange(clientChange),
   };
   return new Sessions<Data>(engine, sweepInterval);
 }
@@ -360,6 +370,7 @@ const OPTION_NAMES: Record<keyof (SessionsOptions<object> & InitialData<object>)
   codec: true,
   trustProxy: true,
   rememberIp: true,
+  clientChange: true,
   cacheControl: true,
   csrf: true,
   guessLimit: true,

@@ -1,4 +1,5 @@
 import type { Keyring } from "../token/keyring.js";
+import type { ClientWatch } from "./client-change.js";
 import type { Codec } from "./codec.js";
 import type { CookieHeld } from "./cookie-held.js";
 import type { CsrfGuard } from "./csrf.js";
@@ -62,6 +63,8 @@ export interface Engine {
   /** The data that a new session starts with, as the codec's text. Made anew for each. */
   readonly initialText: () => string;
   readonly rememberIp: boolean;
+  /** Whether, and how, each request's client is compared with the one that its session began with. */
+  readonly clientWatch: ClientWatch | undefined;
   readonly cacheControl: "no-store" | "unless-set" | "off";
 }
 

@@ -2,6 +2,7 @@ import type { Channel } from "node:diagnostics_channel";
 import type { StoreError } from "../errors.js";
 import { shown } from "../shown.js";
 import { warn } from "../warn.js";
+import type { ClientChange, ClientChangeAnswer } from "./client-change.js";
 import type { CsrfRule } from "./csrf.js";
 import type { EndReason, RevokedBy } from "./revocation.js";
 
@@ -69,6 +70,8 @@ export interface SessionEvents {
     /** Who ended it, where `revoke` or `revokeAll` was told (`by`). */
     actor: string | undefined;
   };
+  /** The token of a user's session came from another client than the session began with; once for each such client. */
+  anomaly: { at: Date; answer: ClientChangeAnswer } & ClientChange;
   /** A login was refused: the user has as many sessions as `maxSessionsPerUser` allows. */
   "refused-login": { at: Date; userId: string; limit: number };
   /** A request came for a session past a deadline. */
@@ -99,6 +102,7 @@ const NAMES: Record<SessionEventName, true> = {
   elevated: true,
   logout: true,
   revoked: true,
+  anomaly: true,
   "refused-login": true,
   expired: true,
   conflict: true,

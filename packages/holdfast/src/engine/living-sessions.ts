@@ -89,9 +89,13 @@ export async function endLiving(
   engine: Engine,
   { id, record }: StoredSession,
   ending: Ending,
+  beforeEvent: () => void = () => {},
 ): Promise<boolean> {
   const end = await endStored(engine, id, record, { ended: "revoked", reason: ending.reason });
-  if (end.done) emitRevoked(engine, { ...ending, sessionId: end.id, userId: record.userId ?? undefined });
+  if (end.done) {
+    beforeEvent();
+    emitRevoked(engine, { ...ending, sessionId: end.id, userId: record.userId ?? undefined });
+  }
   return end.done;
 }
 

@@ -3,6 +3,8 @@ import type { Awaitable, StoreRecord } from "../stores/contract.js";
 import type { Verification } from "../token/keyring.js";
 import { ActiveSession } from "./active-session.js";
 import { arrive, type Candidate, reject } from "./arrive.js";
+import { after } from "./awaitable.js";
+import { checkClient } from "./client-change.js";
 import { RequestStore } from "./cookie-held.js";
 import type { Engine } from "./engine.js";
 import { contentsOf, follow, isExpired } from "./follow.js";
@@ -20,8 +22,10 @@ export function openSession(engine: Engine, request: SessionRequest): Awaitable<
   if (engine.cookieHeld === undefined) {
     const found = verifiedCandidates(engine, request, transport.values(request), engine.keyring.verify);
     const opened = openCandidates(engine, request, transport, found);
-    if (engine.migration === undefined) return opened;
-    return opened instanceof Promise ? opened.then(takeOverOld) : takeOverOld(opened);
+    const { migration, clientWatch } = engine;
+    if (migration === undefined && clientWatch === undefined) return opened;
+    const arrived = migration === undefined ? opened : after(opened, takeOverOld);
+    return clientWatch === undefined ? arrived : after(arrived, (active) => checkClient(active, clientWatch));
   }
   const store = new RequestStore(engine.cookieHeld);
   const take = (value: string) => store.take(value, transport);

@@ -50,6 +50,8 @@ export interface SessionMeta {
   readonly elevation?: Elevation | undefined;
   /** Whether the client has changed so that the user has to prove who they are, before anything that asks for a recent login. */
   readonly suspect?: boolean | undefined;
+  /** The other clients that its token came from, and that have been answered. */
+  readonly seenClients?: readonly string[] | undefined;
   /** Whether the user asked to be remembered: the session has the longer timeouts, and its cookie outlives the browser. */
   readonly remembered?: boolean | undefined;
   /** Names the login that the session began with, under each of its tokens. */
@@ -128,7 +130,7 @@ export function decodePayload(payload: string): Contents {
     return { tombstone: head as unknown as Tombstone };
   }
   const { createdAt, seenAt, tokenAt, authenticatedAt, login, loginOrder, client, flash } = head;
-  const { authentication, elevation, renewedFrom, predecessor, root } = head;
+  const { authentication, elevation, seenClients, renewedFrom, predecessor, root } = head;
   if (!Number.isFinite(createdAt) || !Number.isFinite(seenAt) || !Number.isFinite(tokenAt)) {
     throw new Error("its times are missing");
   }
@@ -145,6 +147,9 @@ export function decodePayload(payload: string): Contents {
     throw new Error("its authentication is malformed");
   }
   if (elevation !== undefined && !isElevation(elevation)) throw new Error("its elevation is malformed");
+  if (seenClients !== undefined && !Array.isArray(seenClients)) {
+    throw new Error("what it says of other clients is malformed");
+  }
   if (client !== undefined && !isPlainObject(client)) throw new Error("its client is malformed");
   if (flash !== undefined && !(Array.isArray(flash) && flash.every(isFlashEntry))) {
     throw new Error("its flash messages are malformed");

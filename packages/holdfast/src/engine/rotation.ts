@@ -1,6 +1,6 @@
 import { HeadersSentError, InvalidArgumentError, SessionGoneError, UserMismatchError } from "../errors.js";
 import { newToken, sessionIdOf } from "../token/token.js";
-import type { ActiveSession, Composed, MetaChanges, Step } from "./active-session.js";
+import type { ActiveSession, ChangesMeta, Composed, Step } from "./active-session.js";
 import { checkedMeans, type MeansOfAuthentication } from "./authentication.js";
 import { endStored, tombstoneFor } from "./ending.js";
 import type { Engine } from "./engine.js";
@@ -104,7 +104,7 @@ function checkedStart(at: unknown, now: number): number | undefined {
  * Gives the session a new token at once, after a change of privileges. @throws SessionGoneError
  * @param changes what changes with it of what the library keeps.
  */
-export async function rotate(active: ActiveSession, changes?: MetaChanges): Promise<void> {
+export async function rotate(active: ActiveSession, changes?: ChangesMeta): Promise<void> {
   if (active.headersSent) throw new HeadersSentError("session.rotate()");
   if (active.standing === "stale") throw new SessionGoneError();
   // A token that no browser has yet needs no successor.
@@ -139,7 +139,7 @@ export async function end(active: ActiveSession, ended: "logout" | "destroyed"):
 
 type TokenStep =
   | Extract<Step, { kind: "login" | "renew" }>
-  | { readonly kind: "rotate"; readonly changes?: MetaChanges | undefined };
+  | { readonly kind: "rotate"; readonly changes?: ChangesMeta | undefined };
 
 /**
  * Moves the session to a new token. The new record is stored first and the old one buried after it: a crash in between

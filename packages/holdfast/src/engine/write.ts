@@ -1,6 +1,6 @@
 import { ConflictError, HeadersSentError, InvalidArgumentError, SessionGoneError } from "../errors.js";
 import type { Awaitable, ReplaceResult, StoreRecord } from "../stores/contract.js";
-import type { ActiveSession, Composed, MetaChanges } from "./active-session.js";
+import type { ActiveSession, ChangesMeta, Composed } from "./active-session.js";
 import { after, isPromise } from "./awaitable.js";
 import type { StoredSessions } from "./engine.js";
 import type { DroppedWriteReason } from "./events.js";
@@ -33,7 +33,7 @@ export function write<R>(
   active: ActiveSession,
   change?: (data: PlainObject) => R,
   text?: string,
-  changes?: MetaChanges,
+  changes?: ChangesMeta,
 ): Awaitable<R | undefined> {
   if (active.standing === "stale")
     throw dropped(active, active.reason === "withheld" ? "cross-site" : "stale");
@@ -47,7 +47,7 @@ function tryToWrite<R>(
   change: ((data: PlainObject) => R) | undefined,
   before: string,
   attempt: number,
-  changes: MetaChanges | undefined,
+  changes: ChangesMeta | undefined,
 ): Awaitable<R | undefined> {
   const { engine } = active;
   const data = change && active.copyOf(before);
