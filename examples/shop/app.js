@@ -19,7 +19,7 @@ import { deviceRoutes } from "./routes/devices.js";
 import { labRoutes } from "./routes/lab.js";
 import { loginRoutes } from "./routes/login.js";
 import { sessionRoutes } from "./routes/session.js";
-import { preventCaching, refuseCrossOrigin, securityHeaders, useOneLoopbackName } from "./security.js";
+import { preventCaching, securityHeaders, useOneLoopbackName } from "./security.js";
 import { createShopSessions } from "./sessions.js";
 import { openUsers } from "./users.js";
 import { createPage } from "./views/page.js";
@@ -32,6 +32,7 @@ import { findUser } from "./visitor.js";
  * @property {readonly string[] | import("holdfast").SecretSource} secrets
  * @property {boolean} [encrypt] Whether the store holds sessions encrypted.
  * @property {import("holdfast").Duration} idleTimeout
+ * @property {readonly string[]} origins Of the shop itself: pages of any other may not send its forms.
  * @property {import("./company.js").CompanyLogin} [companyLogin] Lets people in with their company account.
  * @property {number} [reauthenticateAfter] Milliseconds after a login for which devices are signed out without asking for
  *   the password again. Default: ten minutes.
@@ -59,12 +60,13 @@ export async function createShop({
   secrets,
   encrypt,
   idleTimeout,
+  origins,
   companyLogin,
   reauthenticateAfter = 600_000,
 }) {
   const store = await openStore(sessionStore);
   await store.migrate?.();
-  const sessions = createShopSessions({ store, secrets, encrypt, idleTimeout });
+  const sessions = createShopSessions({ store, secrets, encrypt, idleTimeout, origins });
   const database = new Database(join(dataFolder, "shop.db"));
   const users = await openUsers(database);
   const orders = openOrders(database);
@@ -78,7 +80,7 @@ export async function createShop({
   app.use(securityHeaders(companyLogin && new URL(companyLogin.issuer).origin));
   app.use(express.static(fileURLToPath(new URL("public", import.meta.url))));
   if (companyLogin) app.use(useOneLoopbackName(companyLogin.baseUrl));
-  app.use(preventCaching, refuseCrossOrigin);
+  app.use(preventCaching);
   app.use(express.urlencoded({ extended: false, limit: "8kb" }));
   app.use(expressSessions(sessions));
   if (company) app.use(expressOidc(company));

@@ -43,7 +43,14 @@ async function open({ withCompany, ...options } = {}) {
   url = `http://127.0.0.1:${port}`;
   if (withCompany) company = await startCompanyProvider({ shopUrl: url, port: 0, dataFolder });
   const secrets = [randomBytes(32).toString("base64url")];
-  shop = await createShop({ dataFolder, secrets, idleTimeout: "30m", companyLogin: company, ...options });
+  shop = await createShop({
+    dataFolder,
+    secrets,
+    idleTimeout: "30m",
+    origins: [url],
+    companyLogin: company,
+    ...options,
+  });
   server.on("request", shop.app);
 }
 
@@ -65,7 +72,8 @@ function visitor() {
       const response = await fetch(address, {
         method: form ? "POST" : "GET",
         ...(body && { body }),
-        headers: { cookie, ...headers },
+        // As the page would that has the form.
+        headers: { cookie, ...(headers ?? (form && { Origin: address.origin })) },
         redirect: "manual",
       });
       for (const line of response.headers.getSetCookie()) {
@@ -107,6 +115,7 @@ test("forms that another site sends are refused", async () => {
   expect((await ask("/cart", form, { "Sec-Fetch-Site": "same-site" })).status).toBe(403);
   expect((await ask("/cart", form, { Origin: "https://evil.example" })).status).toBe(403);
   expect((await ask("/cart", form, { Origin: "null" })).status).toBe(403);
+  expect((await ask("/cart", form, {})).status).toBe(403);
   expect((await ask("/cart", form, { Origin: url })).status).toBe(303);
   expect((await ask("/cart", form, { "Sec-Fetch-Site": "same-origin" })).status).toBe(303);
 });

@@ -26,7 +26,8 @@ export function securityHeaders(partner) {
 
 /**
  * Refuses what another site makes a browser send (cross-site request forgery). Browsers say where a request comes from in
- * Sec-Fetch-Site, older ones in Origin; what has neither does not come from a browser, and carries nobody's cookie.
+ * Sec-Fetch-Site, older ones in Origin; what has neither does not come from a browser, and carries nobody's cookie. For the
+ * company's provider, which has no sessions of Holdfast's: the shop itself is behind their CSRF guard.
  *
  * @type {import("express").RequestHandler}
  */

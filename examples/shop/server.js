@@ -16,6 +16,7 @@ const {
   HOST = "127.0.0.1",
   SHOP_DATA = fileURLToPath(new URL("data", import.meta.url)),
   SHOP_IDLE_TIMEOUT = "30m",
+  APP_BASE_URL,
   SESSION_STORE,
   SESSION_ENCRYPT,
 } = process.env;
@@ -47,6 +48,7 @@ const shop = await createShop({
   secrets: sessionSecrets(SHOP_DATA),
   encrypt: SESSION_ENCRYPT === "1",
   idleTimeout: /** @type {import("holdfast").Duration} */ (SHOP_IDLE_TIMEOUT),
+  origins: [shopUrl, APP_BASE_URL].flatMap((address) => (address ? [new URL(address).origin] : [])),
   companyLogin,
 });
 server.on("request", shop.app);

@@ -10,15 +10,17 @@ import { mergeCarts } from "./cart.js";
  *   secrets: readonly string[] | import("holdfast").SecretSource,
  *   encrypt?: boolean,
  *   idleTimeout: import("holdfast").Duration,
+ *   origins: readonly string[],
  * }} options
  * @returns {ShopSessions}
  */
-export function createShopSessions({ store, secrets, encrypt, idleTimeout }) {
+export function createShopSessions({ store, secrets, encrypt, idleTimeout, origins }) {
   return createSessions({
     secrets,
     store,
     encrypt,
     idleTimeout,
+    csrf: { origins },
     initial: () => ({ cart: {} }),
     merge: { cart: mergeCarts },
   });
