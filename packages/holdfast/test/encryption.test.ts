@@ -6,9 +6,11 @@ import type { EncryptOptions } from "../src/engine/encrypt.js";
 import type { ReencryptProgress } from "../src/engine/reencrypt.js";
 import type { Store, StoreCall, StoreRecord } from "../src/stores/contract.js";
 import { memoryStore } from "../src/stores/memory.js";
+import { mysqlStore } from "../src/stores/mysql.js";
 import { postgresStore } from "../src/stores/postgres.js";
 import { redisStore } from "../src/stores/redis.js";
 import { sqliteStore } from "../src/stores/sqlite.js";
+import { startMysql } from "./services/mysql.js";
 import { startPostgres } from "./services/postgres.js";
 import { type RedisServer, redisProgram, startRedis } from "./services/redis.js";
 import { Barrier } from "./support/barrier.js";
@@ -20,12 +22,13 @@ import { temporaryFile } from "./support/stores.js";
 /** Encryption at rest, over real HTTP on real stores. */
 
 const program = await redisProgram();
-const postgres = await startPostgres();
+const [postgres, mysql] = await Promise.all([startPostgres(), startMysql()]);
 let redis: RedisServer | undefined;
 if (program !== undefined) redis = await startRedis(program);
 afterAll(async () => {
   await redis?.stop();
   await postgres?.close();
+  await mysql?.close();
 });
 
 /** What opens stores on the same data each time. */
@@ -70,6 +73,18 @@ const BACKENDS: Backend[] = [
     async fresh() {
       const table = `encrypted_${tables++}`;
       const open = () => postgresStore({ connectionString: postgres!.url, table });
+      const store = open();
+      await store.migrate();
+      await store.close();
+      return open;
+    },
+  },
+  {
+    name: "mysql",
+    there: mysql !== undefined,
+    async fresh() {
+      const table = `encrypted_${tables++}`;
+      const open = () => mysqlStore({ uri: mysql!.url, table });
       const store = open();
       await store.migrate();
       await store.close();
