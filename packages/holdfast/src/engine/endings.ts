@@ -20,7 +20,7 @@ export type SessionEndListener = (end: SessionEnd) => void;
 export interface OnEndOptions {
   /**
    * How often to ask the store, for what other processes end and for deadlines that pass. What this process ends is told at
-   * once. Each listener costs one read of the store in that time. At most 14 days, and never less often than `renewAfter`.
+   * once, and so is what others end where the store tells of changes (Redis, and PostgreSQL with `notify`). Each listener costs one read of the store in that time. At most 14 days, and never less often than `renewAfter`.
    * Default: "10s".
    */
   every?: Duration;
@@ -43,11 +43,15 @@ const REASONS: Record<Exclude<Tombstone["ended"], "renewed">, SessionEnd["reason
   rotated: "rotated",
 };
 
-/** Tells who waits for it that a session has ended: from this process's events, and by asking the store now and then. */
+/**
+ * Tells who waits for it that a session has ended: from this process's events, when the store says that its record has
+ * changed, and by asking the store now and then.
+ */
 export class Endings {
   readonly #events: EventBus;
   readonly #watchers = new Map<string, Set<Watcher>>();
   #listens = false;
+  #stopWatching: (() => void) | undefined;
   #closed = false;
 
   constructor(events: EventBus) {
@@ -57,7 +61,7 @@ export class Endings {
   /** Calls `listener` once, when the session of this id has ended, renewals followed. The returned function ends the wait. */
   watch(engine: Engine, id: string, every: number, listener: SessionEndListener): () => void {
     if (this.#closed) return () => {};
-    this.#listen();
+    this.#listen(engine);
     const watcher: Watcher = {
       id,
       deadline: Number.POSITIVE_INFINITY,
@@ -75,13 +79,18 @@ export class Endings {
   /** Ends all waits, and begins no other. */
   close(): void {
     this.#closed = true;
+    this.#stopWatching?.();
     for (const watchers of [...this.#watchers.values()])
       for (const watcher of watchers) this.#remove(watcher);
   }
 
-  #listen(): void {
+  #listen({ store }: Engine): void {
     if (this.#listens) return;
     this.#listens = true;
+    this.#stopWatching = store.watch?.((id) => {
+      // Where word may have been lost, each finds out when it asks next: all of them at once would be a flood.
+      if (id !== undefined) for (const watcher of this.#of(id)) void this.#check(watcher);
+    });
     this.#events.on("logout", ({ sessionId }) => this.#end(sessionId, "logout"));
     this.#events.on("expired", ({ sessionId }) => this.#endOrAsk(sessionId, "expired"));
     this.#events.on("rotated", ({ previousId }) => previousId && this.#end(previousId, "rotated"));

@@ -43,7 +43,7 @@ function openCandidates(
   if (found.length > 1) return openAmbiguous(engine, request, transport, found);
   const candidate = found[0]!;
 
-  const loaded = engine.store.load(candidate.id);
+  const loaded = engine.store.load(candidate.id, true);
   const open = (record: StoreRecord | undefined) =>
     openCandidate(engine, request, transport, candidate, record);
   return loaded instanceof Promise ? loaded.then(open) : open(loaded);
@@ -107,7 +107,7 @@ async function openAmbiguous(
   const opened: ActiveSession[] = [];
   let reason: SessionReason = "ambiguous";
   for (const candidate of candidates) {
-    const record = await engine.store.load(candidate.id);
+    const record = await engine.store.load(candidate.id, true);
     const active = await openCandidate(engine, request, transport, candidate, record);
     if (active.record !== undefined) opened.push(active);
     else reason = active.reason;

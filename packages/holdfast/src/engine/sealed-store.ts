@@ -125,6 +125,7 @@ function knownOpen(sealing: Sealing, id: string, record: StoreRecord): StoreReco
 export class SealedStore implements Store {
   readonly name: string;
   readonly scan: Store["scan"];
+  readonly watch: Store["watch"];
   readonly #store: Store;
   readonly #sealing: Sealing;
 
@@ -132,6 +133,7 @@ export class SealedStore implements Store {
     this.name = store.name;
     this.#store = store;
     this.#sealing = sealing;
+    if (store.watch !== undefined) this.watch = (onChange) => store.watch!(onChange);
     if (store.scan !== undefined)
       this.scan = (cursor, limit, call) => {
         return after(store.scan!(cursor, limit, call), (page) => this.#openPage(page));

@@ -16,7 +16,8 @@ import { recordFault } from "./record.js";
 export interface EngineStore {
   /** As in "sqlite". */
   readonly name: string;
-  load(id: string): Awaitable<StoreRecord | undefined>;
+  /** @param mayBeCached whether the answer of a near cache will do. */
+  load(id: string, mayBeCached?: boolean): Awaitable<StoreRecord | undefined>;
   create(id: string, record: StoreRecord): Awaitable<boolean>;
   replace(id: string, expectedVersion: number, record: StoreRecord): Awaitable<ReplaceResult>;
   touch(id: string, idleDeadline: number): Awaitable<boolean>;
@@ -26,6 +27,8 @@ export interface EngineStore {
   deleteByUser(userId: string, except: string | undefined): Awaitable<readonly string[]>;
   /** Every record, page by page. @throws UnsupportedError where the store can't list them. */
   scan(cursor: string | undefined, limit: number): Awaitable<ScanPage>;
+  /** Tells of records that anybody changes, where the store does. The returned function ends it. */
+  watch?(onChange: (id: string | undefined) => void): () => void;
   close(): Awaitable<void>;
   /** The error for a record that can't be read. */
   corrupt(operation: string, fault: string | StoreCorruptError): StoreCorruptError;
@@ -52,8 +55,8 @@ export class StoreClient implements EngineStore {
     return this.#store.name;
   }
 
-  load(id: string): Awaitable<StoreRecord | undefined> {
-    const call = new DeadlineCall(this.#clock());
+  load(id: string, mayBeCached = false): Awaitable<StoreRecord | undefined> {
+    const call = new DeadlineCall(this.#clock(), mayBeCached);
     let answer: Awaitable<StoreRecord | undefined>;
     try {
       answer = this.#store.load(id, call);
@@ -109,6 +112,10 @@ export class StoreClient implements EngineStore {
       return this.#run("rewrite", (call) => store.rewrite!(id, version, payload, call), booleanFault);
     const answer = await this.replace(id, version, { ...record, version: version + 1, payload });
     return answer.status === "done";
+  }
+
+  watch(onChange: (id: string | undefined) => void): () => void {
+    return this.#store.watch?.(onChange) ?? (() => {});
   }
 
   close(): Awaitable<void> {
@@ -208,11 +215,13 @@ export async function inTime<T>(
 /** The context of one call. Most stores never read the signal, so it is made only when one does. */
 class DeadlineCall implements StoreCall {
   readonly now: number;
+  readonly mayBeCached: boolean;
   #controller: AbortController | undefined;
   #aborted = false;
 
-  constructor(now: number) {
+  constructor(now: number, mayBeCached = false) {
     this.now = now;
+    this.mayBeCached = mayBeCached;
   }
 
   get signal(): AbortSignal {

@@ -28,6 +28,11 @@ export interface StoreCall {
   readonly signal: AbortSignal;
   /** The engine's clock at the start of the call: take it, not your own, to compute a time to live. */
   readonly now: number;
+  /**
+   * With `load`: an answer from a near cache will do. The engine says so for the load that a request begins with, and for
+   * nothing that decides whether a session still lives or what is written to it.
+   */
+  readonly mayBeCached?: boolean;
 }
 
 /** A value now or later. */
@@ -128,6 +133,14 @@ export interface Store {
 
   /** Optional: what the store can tell of where it keeps its records, for `npx holdfast doctor`. */
   inspect?(call: StoreCall): Awaitable<StoreInspection>;
+
+  /**
+   * Optional: from soon after the call on, `onChange` is called with the id of each record that is replaced, rewritten or
+   * deleted by anybody, a moment after it happened, and may be called for touches and records that are new or expire. With
+   * `undefined`, anything may have changed: once listening begins, and where word may have been lost, as with a connection.
+   * Failures are the store's business: it warns, and tries again until `close` or until the function that it returned is called.
+   */
+  watch?(onChange: (id: string | undefined) => void): () => void;
 
   /** Ends timers and closes the connections that the store opened itself. */
   close(): Awaitable<void>;

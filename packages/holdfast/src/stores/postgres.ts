@@ -3,6 +3,7 @@ import { createRequire } from "node:module";
 import { setTimeout as delay } from "node:timers/promises";
 import { ConfigurationError } from "../errors.js";
 import type { Store, StoreCall, StoredSession, StoreRecord } from "./contract.js";
+import { keepListening, type Listener, type Listening } from "./listening.js";
 
 /** What the store needs of `pg`: a Pool has it, and so has a connected Client. */
 export interface PostgresDatabase {
@@ -31,6 +32,12 @@ export interface PostgresStoreOptions {
    * restore, and everybody is logged out. Default: false.
    */
   unlogged?: boolean;
+  /**
+   * Each change of a session tells the processes that listen for it, by NOTIFY: for `nearCache`, and for `session.onEnd` to hear
+   * at once of what other processes end. All processes must have it alike. A listening one takes a connection of its
+   * own; with `client` there is none to listen on. Default: false.
+   */
+  notify?: boolean;
   /** Prepared statements. False for a connection pooler that can't carry them. Default: true. */
   prepare?: boolean;
 }
@@ -62,17 +69,28 @@ const MAX_ATTEMPTS = 50;
  * @throws ConfigurationError where an option is wrong or the driver is not installed.
  */
 export function postgresStore(options: PostgresStoreOptions): PostgresStore {
-  const { schema = "public", table = "holdfast_sessions", unlogged = false, prepare = true } = options;
+  const {
+    schema = "public",
+    table = "holdfast_sessions",
+    unlogged = false,
+    notify = false,
+    prepare = true,
+  } = options;
   // An index is named after its table, and PostgreSQL cuts names at 63 bytes.
   assertName("schema", schema, 63);
   assertName("table", table, 50);
   assertBoolean("unlogged", unlogged);
+  assertBoolean("notify", notify);
   assertBoolean("prepare", prepare);
-  const { database, end } = openDatabase(options);
+  const { database, connect, end } = openDatabase(options);
 
   const name = `"${schema}"."${table}"`;
   const columns = "version, payload, idle_deadline, absolute_deadline, user_id";
   const statement = (text: string): PostgresQuery => ({ text, ...(prepare && { name: nameOf(text) }) });
+  // Stands in a RETURNING, so it is sent with the commit of the very change, or not at all.
+  const channel = `holdfast_${digest(`${schema}.${table}`)}`;
+  const told = notify ? [`pg_notify('${channel}', id)`] : [];
+  const returning = (...values: string[]) => (values.length === 0 ? "" : ` RETURNING ${values.join(", ")}`);
   const load = statement(`SELECT ${columns} FROM ${name} WHERE id = $1`);
   const insert = statement(
     `INSERT INTO ${name} (id, ${columns}) VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (id) DO NOTHING`,
@@ -80,7 +98,7 @@ export function postgresStore(options: PostgresStoreOptions): PostgresStore {
   const swap = statement(
     `WITH swapped AS (
        UPDATE ${name} SET version = $3, payload = $4, idle_deadline = $5, absolute_deadline = $6, user_id = $7
-       WHERE id = $1 AND version = $2 RETURNING version
+       WHERE id = $1 AND version = $2${returning("version", ...told)}
      )
      SELECT true AS swapped, NULL::bigint AS version, NULL::text AS payload, NULL::bigint AS idle_deadline,
        NULL::bigint AS absolute_deadline, NULL::text AS user_id FROM swapped
@@ -91,9 +109,9 @@ export function postgresStore(options: PostgresStoreOptions): PostgresStore {
     `UPDATE ${name} SET idle_deadline = $2 WHERE id = $1 AND idle_deadline < $2 AND absolute_deadline >= $2`,
   );
   const rewrite = statement(
-    `UPDATE ${name} SET version = version + 1, payload = $3 WHERE id = $1 AND version = $2`,
+    `UPDATE ${name} SET version = version + 1, payload = $3 WHERE id = $1 AND version = $2${returning(...told)}`,
   );
-  const remove = statement(`DELETE FROM ${name} WHERE id = $1`);
+  const remove = statement(`DELETE FROM ${name} WHERE id = $1${returning(...told)}`);
   // ARRAY has the inner query run once: in a join, its LIMIT and its locks could be taken again for each row.
   const sweepBatch = statement(
     `DELETE FROM ${name} WHERE id = ANY (ARRAY(
@@ -105,12 +123,13 @@ export function postgresStore(options: PostgresStoreOptions): PostgresStore {
   const page = statement(`SELECT id, ${columns} FROM ${name} WHERE id > $1 ORDER BY id LIMIT $2`);
   const removeByUser = statement(
     `WITH removed AS (
-       DELETE FROM ${name} WHERE user_id = $1 AND id IS DISTINCT FROM $2::text RETURNING id
+       DELETE FROM ${name} WHERE user_id = $1 AND id IS DISTINCT FROM $2::text${returning("id", ...told)}
      )
      SELECT seen.id, removed.id IS NOT NULL AS removed FROM ${name} AS seen LEFT JOIN removed ON removed.id = seen.id
      WHERE seen.user_id = $1 AND seen.id IS DISTINCT FROM $2::text`,
   );
 
+  const watches = new Set<() => void>();
   let closed = false;
   let checked: Promise<void> | undefined;
 
@@ -161,7 +180,7 @@ export function postgresStore(options: PostgresStoreOptions): PostgresStore {
     return toRecord((await run(call, load, [id])).rows[0]);
   }
 
-  return {
+  const store: PostgresStore = {
     name: "postgres",
 
     async migrate() {
@@ -252,9 +271,36 @@ export function postgresStore(options: PostgresStoreOptions): PostgresStore {
     async close() {
       if (closed) return;
       closed = true;
+      for (const stop of watches) stop();
       await end();
     },
   };
+  if (notify && connect !== undefined) {
+    store.watch = (onChange) => {
+      const stop = keepListening("PostgreSQL", (listener) => listen(connect(), channel, listener), onChange);
+      watches.add(stop);
+      return () => {
+        watches.delete(stop);
+        stop();
+      };
+    };
+  }
+  return store;
+}
+
+async function listen(client: any, channel: string, listener: Listener): Promise<Listening> {
+  client.on("error", listener.lost);
+  client.on("end", () => listener.lost());
+  client.on("notification", ({ payload }: { payload: string }) => listener.changed(payload));
+  const end = () => void client.end().catch(() => {});
+  try {
+    await client.connect();
+    await client.query(`LISTEN ${channel}`);
+  } catch (error) {
+    end();
+    throw error;
+  }
+  return { ping: () => client.query("SELECT 1"), end };
 }
 
 function toRow({ version, payload, idleDeadline, absoluteDeadline, userId }: StoreRecord) {
@@ -279,7 +325,11 @@ function toSession(row: any): StoredSession {
 
 /** A prepared statement's name belongs to its text, as several stores may share a pool. */
 function nameOf(text: string): string {
-  return `holdfast_${createHash("sha256").update(text).digest("hex").slice(0, 24)}`;
+  return `holdfast_${digest(text)}`;
+}
+
+function digest(text: string): string {
+  return createHash("sha256").update(text).digest("hex").slice(0, 24);
 }
 
 const NEWER_SCHEMA = "HF001";
@@ -362,10 +412,14 @@ function assertBoolean(option: string, value: unknown): void {
   throw new ConfigurationError(`postgresStore.${option}`, "expected true or false");
 }
 
-function openDatabase({ pool, client, connectionString }: PostgresStoreOptions): {
-  database: PostgresDatabase;
+interface OpenDatabase {
+  readonly database: PostgresDatabase;
+  /** Makes a client for a connection besides those of the pool, not connected yet. Undefined where there is no way to. */
+  readonly connect: (() => any) | undefined;
   end(): Promise<void>;
-} {
+}
+
+function openDatabase({ pool, client, connectionString }: PostgresStoreOptions): OpenDatabase {
   const given = [pool, client, connectionString].filter((option) => option !== undefined);
   if (given.length !== 1) {
     throw new ConfigurationError(
@@ -381,12 +435,20 @@ function openDatabase({ pool, client, connectionString }: PostgresStoreOptions):
         "expected a Pool or Client of pg",
       );
     }
-    return { database, async end() {} };
+    return { database, connect: connectLike(pool), async end() {} };
   }
   return openPool(connectionString);
 }
 
-function openPool(connectionString: unknown): { database: PostgresDatabase; end(): Promise<void> } {
+/** As a pool of pg makes its clients. */
+function connectLike(pool: PostgresDatabase | undefined): (() => any) | undefined {
+  const { Client, options } = (pool ?? {}) as { Client?: new (options: object) => any; options?: object };
+  if (typeof Client !== "function" || typeof options !== "object") return undefined;
+  // The very object: its password is there, but not enumerable.
+  return () => new Client(options);
+}
+
+function openPool(connectionString: unknown): OpenDatabase {
   // The URL holds a password, so no message may quote it.
   if (
     typeof connectionString !== "string" ||
@@ -407,7 +469,7 @@ function openPool(connectionString: unknown): { database: PostgresDatabase; end(
   });
   // A connection that is lost while idle leaves the pool by itself, and the next call opens another.
   pool.on("error", () => {});
-  return { database: pool, end: () => pool.end() };
+  return { database: pool, connect: connectLike(pool), end: () => pool.end() };
 }
 
 function loadDriver(): any {

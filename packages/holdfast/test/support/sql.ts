@@ -112,6 +112,11 @@ export async function startSilencer(url: string) {
       silent = open;
       open = new Set();
     },
+    /** Ends the connections that are open, so that both sides notice. */
+    cut() {
+      for (const socket of open) socket.destroy();
+      open = new Set();
+    },
     close() {
       for (const socket of [...silent, ...open]) socket.destroy();
       server.close();
