@@ -29,6 +29,8 @@ const START = {
  * @returns {Promise<{ servers: Record<string, { url: string, pid?: number }>, env: Record<string, string>, stop(): Promise<void> }>}
  */
 export async function startDatabaseServers(names) {
+  // They end with this process, but only where it ends by itself.
+  for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, () => process.exit(1));
   const servers = {};
   for (const name of names) {
     try {
