@@ -292,6 +292,7 @@ function checkedSecrets(
       warn("HOLDFAST_WEAK_SECRET", `${name}: ${advice} (Refused when NODE_ENV is "production".)`);
     }
     if (from !== undefined && !isDate(from)) throw new ConfigurationError(name, "expected a Date for `from`");
-    return { bytes, from: from?.getTime() ?? Number.NEGATIVE_INFINITY };
+    // A copy: an application may wipe its own, and keys are derived when they are first needed.
+    return { bytes: Uint8Array.from(bytes), from: from?.getTime() ?? Number.NEGATIVE_INFINITY };
   });
 }
