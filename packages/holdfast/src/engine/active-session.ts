@@ -115,6 +115,8 @@ export class ActiveSession {
   /** The data as stored, or as a new session starts: made when it is first needed. Changes are found, and merged, against it. */
   #base: Snapshot | undefined;
   #data: PlainObject | undefined;
+  /** The data as it was when changes were last found: what is about to be stored. */
+  #unsaved: Snapshot | undefined;
   #queue: Promise<unknown> = SETTLED;
   #pending = 0;
 
@@ -180,8 +182,10 @@ export class ActiveSession {
   /** The data as text, where it differs from what is stored. @throws NotSerializableError */
   get unsavedText(): string | undefined {
     if (this.#data === undefined || this.#stored.matches(this.#data)) return undefined;
-    const text = this.dataText();
-    return text === this.#baseText ? undefined : text;
+    const unsaved = Snapshot.of(this.engine.codec, this.#data);
+    if (unsaved.text === this.#baseText) return undefined;
+    this.#unsaved = unsaved;
+    return unsaved.text;
   }
 
   /** The data as text, as it is now. @throws NotSerializableError */
@@ -319,7 +323,7 @@ export class ActiveSession {
   written({ record, meta, text }: Composed): void {
     this.#record = record;
     this.#meta = meta;
-    this.#base = this.#snapshot(text);
+    this.#base = sharedSnapshot(this.engine.codec, { record, meta, text }, this.#unsaved);
     this.flash.stored(meta.flash);
     // A message is the application's, which may change it.
     if (meta.flash === undefined) rememberContents(record, { meta, text });
@@ -473,12 +477,12 @@ export class ActiveSession {
 /** On what belongs to a record that many requests read: its data, parsed once for all of them. */
 const SNAPSHOT = Symbol("snapshot");
 
-function sharedSnapshot(codec: Codec, { meta, text }: Composed): Snapshot {
+/** @param made one that may be of this very text. */
+function sharedSnapshot(codec: Codec, { meta, text }: Composed, made?: Snapshot): Snapshot {
   const holder = meta as SessionMeta & { [SNAPSHOT]?: Snapshot };
-  const known = holder[SNAPSHOT];
-  // What is composed of this later takes the symbol along, with another text.
-  if (known?.codec === codec && known.text === text) return known;
-  holder[SNAPSHOT] = new Snapshot(codec, text);
+  const known = holder[SNAPSHOT] ?? made;
+  const fits = known?.codec === codec && known.text === text;
+  holder[SNAPSHOT] = fits ? known : new Snapshot(codec, text);
   return holder[SNAPSHOT];
 }
 

@@ -38,19 +38,23 @@ export class Flash {
   }
 
   /** What is to be stored: the stored messages less those read here, and those added here. */
-  entries(): FlashEntry[] {
-    return [...this.#unread, ...this.#added];
+  entries(): readonly FlashEntry[] {
+    return this.#added.length === 0 ? this.#unread : [...this.#unread, ...this.#added];
   }
 
   /** What a write takes along from here on is settled by `stored`; what is done meanwhile stays to be stored. */
-  beginStoring(): FlashEntry[] {
-    this.#storing = { read: this.#read.length, added: this.#added };
+  beginStoring(): readonly FlashEntry[] {
+    if (this.changed) this.#storing = { read: this.#read.length, added: this.#added };
     return this.entries();
   }
 
   /** Notes that what was there at `beginStoring` is stored. */
   stored(entries: readonly FlashEntry[] | undefined): void {
     const { read, added } = this.#storing;
+    if (this.#storing === NOTHING_STORING) {
+      this.rebase(entries);
+      return;
+    }
     this.#storing = NOTHING_STORING;
     const takenMeanwhile = added.filter((entry) => !this.#added.includes(entry));
     this.#added = this.#added.filter((entry) => !added.includes(entry));

@@ -96,7 +96,7 @@ export type Contents =
 const FORMAT = 1;
 
 export function encodeSession(meta: SessionMeta, text: string): string {
-  return `${JSON.stringify({ format: FORMAT, ...meta })}\n${text}`;
+  return `{"format":${FORMAT},${JSON.stringify(meta).slice(1)}\n${text}`;
 }
 
 export function encodeTombstone(tombstone: Tombstone): string {

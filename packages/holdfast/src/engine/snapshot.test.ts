@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from "node:util";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { type Codec, jsonCodec } from "./codec.js";
@@ -52,6 +53,30 @@ describe.each([
         const snapshot = new Snapshot(codec, codec.encode(one));
         expect(snapshot.matches(snapshot.copy()!)).toBe(true);
         if (snapshot.matches(other)) expect(codec.encode(other)).toBe(snapshot.text);
+      }),
+    );
+  });
+
+  it("that is made of data gives the copies that one of its text gives", () => {
+    const odd = {
+      zero: -0,
+      list: [-0, { gone: undefined, kept: null }],
+      gone: undefined,
+      bare: Object.create(null),
+    };
+    const both = fc.oneof(data, fc.constant(odd as PlainObject));
+    fc.assert(
+      fc.property(both, (value) => {
+        const made = Snapshot.of(codec, value);
+        const read = new Snapshot(codec, codec.encode(value));
+        expect(made.text).toBe(read.text);
+        expect(isDeepStrictEqual(made.copy(), read.copy())).toBe(true);
+        expect(Object.keys(made.copy()!)).toEqual(Object.keys(read.copy()!));
+        expect(made.matches(read.copy()!)).toBe(true);
+        // What the application changes later is no part of it.
+        value.later = 1;
+        expect(isDeepStrictEqual(made.copy(), read.copy())).toBe(true);
+        Reflect.deleteProperty(value, "later");
       }),
     );
   });

@@ -11,9 +11,18 @@ export class Snapshot {
   readonly codec: Codec;
   #parsed: unknown;
 
-  constructor(codec: Codec, text: string) {
+  /** @param parsed what JSON.parse makes of the text, where that is known. */
+  constructor(codec: Codec, text: string, parsed?: PlainObject) {
     this.codec = codec;
     this.text = text;
+    this.#parsed = parsed;
+  }
+
+  /** Of data as it is now. @throws NotSerializableError */
+  static of(codec: Codec, data: PlainObject): Snapshot {
+    const text = codec.encode(data);
+    // With JSON, a copy now costs a fraction of parsing the text later.
+    return new Snapshot(codec, text, codec === jsonCodec ? copyOf(data) : undefined);
   }
 
   /** The data, to be changed by whoever gets it; undefined where it is no plain object. @throws what the codec throws. */
@@ -33,15 +42,16 @@ export class Snapshot {
   }
 }
 
-/** Of what JSON.parse has made. */
+/** What comes back of data that JSON can carry: without members that are undefined, and -0 as 0. */
 function copyOf<Value>(value: Value): Value {
-  if (typeof value !== "object" || value === null) return value;
+  if (typeof value !== "object" || value === null) return Object.is(value, -0) ? (0 as Value) : value;
   if (Array.isArray(value)) return value.map(copyOf) as Value;
   const copy = { ...value };
   for (const key of Object.keys(copy) as (keyof Value)[]) {
     const member = copy[key];
+    if (member === undefined) Reflect.deleteProperty(copy, key);
+    if ((typeof member !== "object" || member === null) && !Object.is(member, -0)) continue;
     // Spreading has made "__proto__" a property like any other, but assigning to it would not.
-    if (typeof member !== "object" || member === null) continue;
     if (key !== "__proto__") copy[key] = copyOf(member);
     else
       Object.defineProperty(copy, key, {

@@ -37,8 +37,13 @@ export function memoryStore(options: MemoryStoreOptions = {}): Store {
       const ids = idsByUser.get(record.userId) ?? new Set();
       idsByUser.set(record.userId, ids.add(id));
     }
+    if (records.size > maxSessions || bytes > maxBytes) evict(id);
+  }
+
+  /** @param newest the one that came in just now: it stays. */
+  function evict(newest: string): void {
     for (const oldest of records.keys()) {
-      if ((records.size <= maxSessions && bytes <= maxBytes) || oldest === id) break;
+      if ((records.size <= maxSessions && bytes <= maxBytes) || oldest === newest) break;
       remove(oldest);
     }
   }
