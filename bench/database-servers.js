@@ -1,4 +1,6 @@
 /** Redis and PostgreSQL for a benchmark, found or provided as for the tests (REDIS_URL and POSTGRES_URL win). */
+import { once } from "node:events";
+import { createConnection } from "node:net";
 import { fileURLToPath } from "node:url";
 import { runnerImport } from "vite";
 
@@ -10,7 +12,11 @@ async function loadService(name) {
 
 const START = {
   async redis() {
-    if (process.env.REDIS_URL !== undefined) return { url: process.env.REDIS_URL, async stop() {} };
+    const { REDIS_URL } = process.env;
+    if (REDIS_URL !== undefined) {
+      await assertReachable(REDIS_URL, 6379);
+      return { url: REDIS_URL, async stop() {} };
+    }
     const { redisProgram, startRedis } = await loadService("redis");
     const program = await redisProgram();
     if (program === undefined) return undefined;
@@ -23,6 +29,14 @@ const START = {
     return server && { url: server.url, stop: () => server.close() };
   },
 };
+
+/** A driver would try for ever. */
+async function assertReachable(url, defaultPort) {
+  const { hostname, port } = new URL(url);
+  const socket = createConnection(Number(port || defaultPort), hostname);
+  await once(socket, "connect");
+  socket.destroy();
+}
 
 /**
  * Starts what is named, and says by name what can't be had.
