@@ -3,6 +3,7 @@
  * application's own guard.
  */
 import type { IncomingMessage, ServerResponse } from "node:http";
+import { isUserId } from "../engine/rotation.js";
 import { engineOf, Sessions } from "../engine/sessions.js";
 import { ConfigurationError, StoreError, UnsupportedError } from "../errors.js";
 import type { Awaitable } from "../stores/contract.js";
@@ -182,7 +183,7 @@ export function sessionConsole<Context = any>(
     }
     const search = form.get("q") ?? "";
     const ending: Ending = {
-      user: form.get("what") === "user" ? search : undefined,
+      user: form.get("what") === "user" && isUserId(search) ? search : undefined,
       ids: [...new Set(form.getAll("id"))].filter((id) => /^[\w-]{43}$/.test(id)).slice(0, LIST_LIMIT),
     };
     if (ending.user === undefined && ending.ids.length === 0)
