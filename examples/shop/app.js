@@ -2,6 +2,7 @@
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import express from "express";
+import { sessionConsole } from "holdfast/console";
 import { expressSessions } from "holdfast/express";
 import { openidConnect } from "holdfast/oidc";
 import { expressOidc } from "holdfast/oidc/express";
@@ -23,7 +24,7 @@ import { preventCaching, securityHeaders, useOneLoopbackName } from "./security.
 import { createShopSessions } from "./sessions.js";
 import { openUsers } from "./users.js";
 import { createPage } from "./views/page.js";
-import { findUser } from "./visitor.js";
+import { findUser, userOf } from "./visitor.js";
 
 /**
  * @typedef {object} ShopOptions
@@ -72,6 +73,15 @@ export async function createShop({
   const orders = openOrders(database);
   const page = createPage(keepJournal(sessions));
   const company = companyLogin && (await openCompanyLogin(companyLogin, users));
+  /** @type {import("holdfast/console").SessionConsole<import("express").Request>} */
+  const sessionsConsole = sessionConsole(sessions, {
+    path: "/admin/sessions",
+    title: "Holdfast Harbour: sessions",
+    guard(req) {
+      const user = req.res && userOf(req.res);
+      return user?.isAdmin && user.login;
+    },
+  });
   /** @type {Shop} */
   const shop = { sessions, users, orders, page, company, reauthenticateAfter };
 
@@ -85,6 +95,7 @@ export async function createShop({
   app.use(expressSessions(sessions));
   if (company) app.use(expressOidc(company));
   app.use(findUser(users));
+  app.use("/admin/sessions", sessionsConsole.node);
   app.use("/", catalogueRoutes(shop));
   app.use("/cart", cartRoutes(shop));
   app.use("/checkout", checkoutRoutes(shop));

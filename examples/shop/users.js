@@ -1,12 +1,13 @@
 // @ts-check
 import { hashPassword, verifyPassword } from "./passwords.js";
 
-/** @typedef {{ id: string, login: string, name: string }} User */
+/** @typedef {{ id: string, login: string, name: string, isAdmin: boolean }} User */
 
 /** The sign-in page shows these, because this is a demo. */
 export const demoUsers = [
   { login: "ada", name: "Ada Lovelace", password: "lovelace-1815" },
   { login: "grace", name: "Grace Hopper", password: "hopper-1906" },
+  { login: "marina", name: "Marina Keeper", password: "lighthouse-1611", isAdmin: true },
 ];
 
 /**
@@ -18,25 +19,31 @@ export async function openUsers(database) {
   database.exec(
     "CREATE TABLE IF NOT EXISTS users (id INTEGER PRIMARY KEY, login TEXT NOT NULL UNIQUE, name TEXT NOT NULL, password_hash TEXT NOT NULL)",
   );
+  database.exec("CREATE TABLE IF NOT EXISTS admins (user_id INTEGER PRIMARY KEY REFERENCES users)");
   const add = database.prepare(
     "INSERT INTO users (login, name, password_hash) VALUES (?, ?, ?) ON CONFLICT (login) DO NOTHING",
   );
   const addOrRename = database.prepare(
     "INSERT INTO users (login, name, password_hash) VALUES (?, ?, '') ON CONFLICT (login) DO UPDATE SET name = excluded.name",
   );
-  const byLogin = database.prepare("SELECT id, login, name, password_hash FROM users WHERE login = ?");
-  const byId = database.prepare("SELECT id, login, name, password_hash FROM users WHERE id = ?");
+  const addAdmin = database.prepare(
+    "INSERT INTO admins (user_id) SELECT id FROM users WHERE login = ? ON CONFLICT DO NOTHING",
+  );
+  const columns = "id, login, name, password_hash, id IN (SELECT user_id FROM admins) AS is_admin";
+  const byLogin = database.prepare(`SELECT ${columns} FROM users WHERE login = ?`);
+  const byId = database.prepare(`SELECT ${columns} FROM users WHERE id = ?`);
 
-  for (const { login, name, password } of demoUsers) {
+  for (const { login, name, password, isAdmin } of demoUsers) {
     if (byLogin.get(login) === undefined) add.run(login, name, await hashPassword(password));
+    if (isAdmin) addAdmin.run(login);
   }
   const nobodysHash = await hashPassword("nobody has this password");
 
   /** @param {unknown} row @returns {User | undefined} */
   const userOf = (row) => {
     if (row === undefined) return undefined;
-    const { id, login, name } = /** @type {Row} */ (row);
-    return { id: String(id), login, name };
+    const { id, login, name, is_admin } = /** @type {Row} */ (row);
+    return { id: String(id), login, name, isAdmin: is_admin === 1 };
   };
 
   return {
@@ -70,5 +77,5 @@ export async function openUsers(database) {
   };
 }
 
-/** @typedef {{ id: number, login: string, name: string, password_hash: string }} Row */
+/** @typedef {{ id: number, login: string, name: string, password_hash: string, is_admin: number }} Row */
 /** @typedef {Awaited<ReturnType<typeof openUsers>>} Users */

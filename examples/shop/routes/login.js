@@ -85,8 +85,8 @@ function loginForm(returnTo, withCompany) {
     <aside class="hint" aria-labelledby="demo-users">
       <h2 id="demo-users">This is a demo: be one of these</h2>
       <dl>${demoUsers.map(
-        ({ login, password }) =>
-          html`<div><dt><code>${login}</code></dt><dd><code>${password}</code></dd></div>`,
+        ({ login, password, isAdmin }) =>
+          html`<div><dt><code>${login}</code></dt><dd><code>${password}</code>${isAdmin && " (sees everybody’s sessions)"}</dd></div>`,
       )}</dl>
     </aside>
   </div>`;

@@ -52,6 +52,7 @@ function header(req, user) {
     <a class="brand" href="/"><img src="/favicon.svg" alt="" width="32" height="32"> Holdfast <span>Harbour</span></a>
     <nav aria-label="Main">
       <ul>
+        ${user?.isAdmin && link("/admin/sessions", "Sessions")}
         ${link("/lab", "Lab")}
         ${user ? link("/account", user.name.split(" ")[0]) : link("/login", "Sign in")}
         ${user && html`<li><form method="post" action="/logout"><button class="link-button">Sign out</button></form></li>`}

@@ -56,8 +56,8 @@ export class Reading {
   /** What a search finds: a user's sessions, or one by its id; without one, the first that the store gives. */
   async list(search: string): Promise<Listing> {
     if (search !== "") return this.#search(search);
-    const now = performance.now();
-    if (this.#listing === undefined || now - this.#listing.at > FRESH) {
+    const now = this.#engine.clock();
+    if (this.#listing === undefined || Math.abs(now - this.#listing.at) > FRESH) {
       const listing = this.#first();
       this.#listing = { at: now, listing };
       // A failure is for those that wait for it, and not for who looks next.
@@ -89,8 +89,8 @@ export class Reading {
 
   /** Counts the living sessions anew, in the background, where the last count is a while ago. */
   countIfDue(): void {
-    const now = performance.now();
-    if (this.#counting !== undefined || now - this.#countedAt < COUNT_EVERY) return;
+    const now = this.#engine.clock();
+    if (this.#counting !== undefined || Math.abs(now - this.#countedAt) < COUNT_EVERY) return;
     this.#countedAt = now;
     this.#counting = this.#count()
       // The store's failure is an event already.
