@@ -8,6 +8,7 @@ export const VARIANTS = [
   { name: "express/holdfast-memory", peer: "express/express-session" },
   { name: "express/holdfast-sqlite", peer: "express/express-session" },
   { name: "express/holdfast-redis", peer: "express/connect-redis", needs: "redis" },
+  { name: "express/holdfast-redis-near", peer: "express/connect-redis", needs: "redis" },
   { name: "express/holdfast-postgres", peer: "express/connect-pg-simple", needs: "postgres" },
   { name: "express/express-session" },
   { name: "express/memorystore" },

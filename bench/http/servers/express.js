@@ -14,9 +14,10 @@ const VARIANTS = {
     const { sqliteStore } = await import("holdfast/stores/sqlite");
     return holdfast(sqliteStore({ path: temporaryFile("sessions.db") }));
   },
-  "holdfast-redis": async () => {
-    const { redisStore } = await import("holdfast/stores/redis");
-    return holdfast(redisStore({ client: await redisClient(), prefix: `bench:${process.pid}:` }));
+  "holdfast-redis": async () => holdfast(await redis()),
+  "holdfast-redis-near": async () => {
+    const { nearCache } = await import("holdfast/stores/near-cache");
+    return holdfast(nearCache(await redis()));
   },
   "holdfast-postgres": async () => {
     const { postgresStore } = await import("holdfast/stores/postgres");
@@ -82,6 +83,11 @@ async function expressSession(store) {
       Object.assign(req.session, data);
     },
   };
+}
+
+async function redis() {
+  const { redisStore } = await import("holdfast/stores/redis");
+  return redisStore({ client: await redisClient(), prefix: `bench:${process.pid}:` });
 }
 
 /** connect-redis takes this driver only, so both have it. */
