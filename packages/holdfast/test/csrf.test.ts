@@ -1,5 +1,6 @@
 import fc from "fast-check";
 import { afterEach, describe, expect, it } from "vitest";
+import { addBackchannel } from "../src/engine/backchannel.js";
 import { createSessions, type SessionsOptions } from "../src/engine/create-sessions.js";
 import type { CsrfOptions } from "../src/engine/csrf.js";
 import type { Exchange } from "../src/engine/exchange.js";
@@ -209,6 +210,16 @@ describe("the CSRF guard", () => {
       "",
     ])
       expect(await send({ target }), target).toBe("no-origin");
+  });
+
+  it("exempts where another server posts to a login, and only without a cookie", async () => {
+    addBackchannel("/auth/backchannel-logout");
+    const world = start();
+    const target = "/auth/backchannel-logout?x=1";
+    expect(await world.send({ target })).toBe("passes");
+    await world.page((session) => session.login("ada"));
+    expect(await world.send({ target })).toBe("no-origin");
+    expect(await start().send({ target: "/auth/backchannel-logout/" })).toBe("no-origin");
   });
 
   it("exempts what a function says yes to, and nothing for a promise of it", async () => {

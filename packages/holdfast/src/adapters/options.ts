@@ -1,7 +1,8 @@
 /** What every adapter can be told. `Request` is the framework's own. */
 export interface AdapterOptions<Request> {
   /**
-   * Requests that need no session, such as static files and health checks: they have none, and cost nothing. Default: none.
+   * Requests that need no session, such as static files and health checks: they have none, cost nothing, and pass the CSRF
+   * guard. Default: none.
    */
   skip?: (request: Request) => boolean;
   /**

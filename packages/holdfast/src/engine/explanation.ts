@@ -332,5 +332,5 @@ function shownPath(target: string): string {
 
 /** One line stays one line, and a terminal's control characters do nothing. */
 function printable(text: string): string {
-  return text.replace(/[^\x20-\x7e\u00a1-\u2027\u2030-\ufefe]/g, "?");
+  return text.replace(/[^\x20-\x7e\u00a1-\u2027\u2030-\ufefe]/g, "_");
 }
