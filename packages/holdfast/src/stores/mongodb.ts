@@ -418,12 +418,13 @@ function sourceOf(options: MongodbStoreOptions): Source {
 
 async function inspectServer(client: any, db: string | undefined): Promise<StoreInspection> {
   const database = client.db(db);
-  const { version } = await database.command({ buildInfo: 1 });
-  const { localTime } = await database.command({ hello: 1 });
+  // A stand-in for MongoDB need not know every question.
+  const answer = (command: object) => database.command(command).catch(() => ({}));
+  const [{ version }, { localTime }] = await Promise.all([answer({ buildInfo: 1 }), answer({ hello: 1 })]);
   const hosts: Array<{ host?: string }> = client.options?.hosts ?? [];
   const isHere = hosts.every(({ host }) => host === undefined || /^(localhost|127\.|::1)/.test(host));
   return {
-    server: `MongoDB ${version}`,
+    server: version && `MongoDB ${version}`,
     place: isHere && !client.options?.srvHost ? "this machine" : "another machine",
     encrypted: client.options?.tls === true,
     clock: localTime instanceof Date ? localTime.getTime() : undefined,
