@@ -106,6 +106,8 @@ function reasonOf(event: AnySessionEvent): string | undefined {
       return event.error.code;
     case "migrated":
       return event.from;
+    case "anomaly":
+      return event.answer;
     default:
       return undefined;
   }

@@ -1,4 +1,5 @@
 import type { StoredSessionSummary } from "../engine/all-sessions.js";
+import type { Authentication } from "../engine/authentication.js";
 import { charts } from "./charts.js";
 import type { History } from "./history.js";
 import { type Html, html, named } from "./html.js";
@@ -181,6 +182,9 @@ ${entry("Client", clientText(client))}
 ${entry("Began", time(session.createdAt, now, true))}
 ${session.authenticatedAt !== undefined && entry("Logged in", time(session.authenticatedAt, now, true))}
 ${session.issuer !== undefined && entry("Logged in by", session.issuer)}
+${session.authentication !== undefined && means(session.authentication, entry)}
+${session.elevatedUntil !== undefined && entry("Elevated until", time(session.elevatedUntil, now, true))}
+${session.remembered && entry("Remembered", "yes: its timeouts are the longer ones")}
 ${entry("Last seen", time(session.lastSeenAt, now, true))}
 ${entry("Token issued", time(session.tokenAt, now, true))}
 ${entry("Ends without activity", time(session.expiresAt, now, true))}
@@ -190,6 +194,16 @@ ${entry("Session id", html`<code class="id">${id}</code>`)}
 <form method="post" action="${path}/revoke" class="actions"><input type="hidden" name="token" value="${token}"><input type="hidden" name="id" value="${id}">
 <button class="danger" name="what" value="selected">End this session…</button> <a class="button quiet" href="${path}">Back to the list</a></form>`,
   );
+}
+
+/** How the user has proved who they are. */
+function means(
+  { methods, level, acr }: Authentication,
+  entry: (name: string, value: string) => Html,
+): Html | false {
+  const parts = [methods.join(", "), level !== undefined && `level ${level}`, acr];
+  const text = parts.filter((part) => part).join("; ");
+  return text !== "" && entry("Proved by", text);
 }
 
 /** What is to be ended: the user's sessions, or those of the ids. */

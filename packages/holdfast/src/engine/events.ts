@@ -131,9 +131,9 @@ export type SessionEventListener<Name extends SessionEventName | "*"> = (
 export const DIAGNOSTICS_CHANNEL = "holdfast:session";
 
 // Not imported: runtimes that don't have it can do all the rest.
-const channel = process.getBuiltinModule?.("node:diagnostics_channel")?.channel(DIAGNOSTICS_CHANNEL) as
-  | Channel
-  | undefined;
+const channel = globalThis.process
+  ?.getBuiltinModule?.("node:diagnostics_channel")
+  ?.channel(DIAGNOSTICS_CHANNEL) as Channel | undefined;
 
 /** Typed listeners. A listener that throws, or rejects, is reported as a warning and never breaks a request. */
 export class EventBus {

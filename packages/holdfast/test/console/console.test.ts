@@ -12,6 +12,7 @@ import { engineOf } from "../../src/engine/sessions.js";
 import { cookieStore } from "../../src/stores/cookie.js";
 import { memoryStore } from "../../src/stores/memory.js";
 import { type Browser, listen } from "../support/browser.js";
+import { requestWith } from "../support/exchange.js";
 import { Clock, SECRET } from "../support/shop.js";
 import { SlowStore } from "../support/slow-store.js";
 import { type ConsoleApp, openConsoleApp } from "./console-app.js";
@@ -296,6 +297,17 @@ describe("a page", () => {
     }
     const { body } = await admin.get("/admin/sessions");
     expect(body).not.toMatch(/\son\w+=|style="|<script>|<style|https?:/);
+  });
+
+  it("of a session tells how its user proved who they are, and until when that holds", async () => {
+    const { app, admin } = await asAdmin(memoryStore(), { remember: {} });
+    const exchange = await app.sessions.open(requestWith(undefined));
+    await exchange.session.login("ada", { methods: ["pwd", "otp"], level: 2, remember: true });
+    await exchange.commit();
+    const { body } = await admin.get(`/admin/sessions/session/${await idOf(app, "ada")}`);
+    expect(body).toContain("pwd, otp; level 2");
+    expect(body).toContain("Remembered");
+    expect(body).toContain("Ends at the latest");
   });
 
   it("never shows data or a token", async () => {

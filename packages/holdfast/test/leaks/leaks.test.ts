@@ -174,8 +174,10 @@ describe("a shop under load", () => {
       "created renewed rotated login logout revoked expired conflict rejected-cookie store-error dropped-write";
     for (const event of events.split(" ")) expect(loud.written, event).toContain(`event ${event} `);
     const told =
-      "[holdfast] NotSerializableError PayloadTooLargeError UserMismatchError StoreError HOLDFAST_LATE_CHANGE READONLY channel audit metrics span";
+      "NotSerializableError PayloadTooLargeError UserMismatchError StoreError HOLDFAST_LATE_CHANGE READONLY channel audit metrics span";
     for (const one of told.split(" ")) expect(loud.written, one).toContain(one);
+    // Explain mode has its say on every request.
+    expect(loud.written.match(/^holdfast: (?:GET|POST) /gm)!.length).toBeGreaterThan(100);
     expect(loud.tokens.size).toBeGreaterThan(100);
     expect(loud.markers.size).toBeGreaterThan(30);
   });
