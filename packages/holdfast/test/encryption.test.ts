@@ -297,6 +297,20 @@ describe.each(BACKENDS.filter(({ there }) => there))("on $name", ({ fresh }) => 
     });
   });
 
+  it("a server that was not told of encryption answers 503 to a sealed session, and says why", async () => {
+    const open = await fresh();
+    const shop = await shopOn(open(), true);
+    const user = shop.browser();
+    await user.post("/login/ada");
+    const untold = await shopOn(open(), undefined);
+    const answer = await at(untold, user).get("/session");
+    expect([answer.status, answer.setCookie]).toEqual([503, []]);
+    expect(untold.events.at(-1)).toMatchObject({
+      name: "store-error",
+      error: { message: expect.stringContaining("it is sealed, and `encrypt` is off here") },
+    });
+  });
+
   it("and back: with `seal: false` everything is plain again in the end, with nobody logged out", async () => {
     const open = await fresh();
     const shop = await shopOn(open(), true);

@@ -95,6 +95,9 @@ export type Contents =
 
 const FORMAT = 1;
 
+/** In front of a sealed payload. No other starts so: they are JSON. */
+export const SEALED = "sealed:";
+
 export function encodeSession(meta: SessionMeta, text: string): string {
   return `{"format":${FORMAT},${JSON.stringify(meta).slice(1)}\n${text}`;
 }
@@ -177,6 +180,7 @@ function parseHead(line: string): Record<string, unknown> {
   try {
     head = JSON.parse(line);
   } catch {
+    if (line.startsWith(SEALED)) throw new Error("it is sealed, and `encrypt` is off here");
     throw new Error("its first line is not JSON");
   }
   if (!isPlainObject(head)) throw new Error("its first line is not an object");

@@ -11,7 +11,7 @@ import type {
 import type { Keyring } from "../token/keyring.js";
 import type { Sealer } from "../token/seal.js";
 import { after } from "./awaitable.js";
-import { unreadable } from "./record.js";
+import { SEALED, unreadable } from "./record.js";
 
 /** How payloads are sealed. */
 export interface Sealing {
@@ -26,12 +26,9 @@ export interface Sealing {
   readonly keyring: Keyring | undefined;
 }
 
-/** In front of a sealed payload. No payload of the engine's starts so: they are JSON. */
-const MARK = "sealed:";
-
 /** Whether a record is sealed, by any key. */
 export function isSealed({ payload }: StoreRecord): boolean {
-  return payload.startsWith(MARK);
+  return payload.startsWith(SEALED);
 }
 
 /** The record with its payload sealed, where it is to be. */
@@ -40,7 +37,7 @@ export function sealed(sealing: Sealing, id: string, record: StoreRecord): Store
   const { version, payload, idleDeadline, absoluteDeadline, userId } = record;
   const envelope = sealing.sealer.seal(payload, contextOf(id, record));
   // Named one by one: what the engine notes on a record of its own says what is in the payload.
-  return { version, payload: MARK + envelope, idleDeadline, absoluteDeadline, userId };
+  return { version, payload: SEALED + envelope, idleDeadline, absoluteDeadline, userId };
 }
 
 /** A record, opened. */
@@ -66,7 +63,7 @@ export function opened(
     if (sealing.refusesPlain) throw new NotSealedError(store, operation);
     return { record, outdated: sealing.seals };
   }
-  const envelope = payload.slice(MARK.length);
+  const envelope = payload.slice(SEALED.length);
   const unsealed = sealing.sealer.open(envelope, contextOf(id, record));
   if (unsealed === undefined) {
     throw sealing.sealer.claimsKnownKey(envelope)
