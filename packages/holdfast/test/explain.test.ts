@@ -391,6 +391,10 @@ describe("a request is explained in one line", () => {
     const late = await world.sessions.open(world.requestOf(post));
     await world.answered(late);
     const before = world.told.length;
+    await expect(late.session.login("ada")).rejects.toThrow("session.login()");
+    expect(world.told.pop()!.line).toBe(
+      "holdfast: POST /cart: session.login() came after the response's headers had left, so it is not done",
+    );
     late.session.data.late = true;
     vi.spyOn(process, "emitWarning").mockImplementation(() => {});
     late.reportLateChanges();

@@ -434,9 +434,16 @@ export class ActiveSession {
     return waiting;
   }
 
+  /** What needs a cookie can't be done once the headers have left. @throws HeadersSentError */
+  assertInTime(action: string): void {
+    if (!this.headersSent) return;
+    this.engine.explainer?.tooLate(this.request, action);
+    throw new HeadersSentError(action);
+  }
+
   /** A session that lives in its cookie can't be changed once the cookie has left. @throws HeadersSentError */
   assertStorable(action: string): void {
-    if (this.headersSent && this.engine.cookieHeld !== undefined) throw new HeadersSentError(action);
+    if (this.engine.cookieHeld !== undefined) this.assertInTime(action);
   }
 
   #sizeChecked(payload: string, text: string, userId: string | null): string {

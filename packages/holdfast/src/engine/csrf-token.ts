@@ -1,5 +1,4 @@
 import { randomBytes } from "node:crypto";
-import { HeadersSentError } from "../errors.js";
 import type { ActiveSession } from "./active-session.js";
 
 /** Characters of the random part: 128 bits as base64url. */
@@ -17,7 +16,7 @@ const TOKEN = /^[A-Za-z0-9_-]{22}\.[A-Za-z0-9_-]{43}$/;
  */
 export function csrfTokenOf(active: ActiveSession): string {
   if (active.record === undefined) {
-    if (active.headersSent) throw new HeadersSentError("A CSRF token for a new session");
+    active.assertInTime("A CSRF token for a new session");
     active.wanted = true;
   }
   const mask = randomBytes(16).toString("base64url");

@@ -40,6 +40,12 @@ export class Explainer {
     callListener("`explain`", this.#tell, told);
   }
 
+  /** For what a handler does after its answer has begun, and after that was explained. */
+  tooLate(request: SessionRequest, action: string): void {
+    const text = `${action} came after the response's headers had left, so it is not done`;
+    this.tell(explanation({ clock: this.#clock }, request, [{ code: "headers-sent", text }]));
+  }
+
   /** For a request that the option `skip` of the adapter has left out. */
   skipped(request: SessionRequest): void {
     const remark = { code: "skipped", text: "left out by the option `skip`" } as const;

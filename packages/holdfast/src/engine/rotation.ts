@@ -1,4 +1,4 @@
-import { HeadersSentError, InvalidArgumentError, SessionGoneError, UserMismatchError } from "../errors.js";
+import { InvalidArgumentError, SessionGoneError, UserMismatchError } from "../errors.js";
 import { newToken, sessionIdOf } from "../token/token.js";
 import type { ActiveSession, ChangesMeta, Composed, Step } from "./active-session.js";
 import { checkedMeans, type MeansOfAuthentication } from "./authentication.js";
@@ -40,7 +40,7 @@ export async function login(active: ActiveSession, userId: string, terms: LoginT
   assertUserId(userId);
   const until = expiresAt === undefined ? undefined : checkedEnd(expiresAt, engine.clock());
   const meta = loginMeta(engine, terms);
-  if (active.headersSent) throw new HeadersSentError("session.login()");
+  active.assertInTime("session.login()");
   if (active.userId !== undefined && active.userId !== userId) throw new UserMismatchError();
   if (active.standing === "stale") active.standing = "none";
   if (keep !== undefined) {
@@ -105,7 +105,7 @@ function checkedStart(at: unknown, now: number): number | undefined {
  * @param changes what changes with it of what the library keeps.
  */
 export async function rotate(active: ActiveSession, changes?: ChangesMeta): Promise<void> {
-  if (active.headersSent) throw new HeadersSentError("session.rotate()");
+  active.assertInTime("session.rotate()");
   if (active.standing === "stale") throw new SessionGoneError();
   // A token that no browser has yet needs no successor.
   if (active.record !== undefined) await replaceToken(active, { kind: "rotate", changes });

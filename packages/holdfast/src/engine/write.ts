@@ -1,4 +1,4 @@
-import { ConflictError, HeadersSentError, InvalidArgumentError, SessionGoneError } from "../errors.js";
+import { ConflictError, InvalidArgumentError, SessionGoneError } from "../errors.js";
 import type { Awaitable, ReplaceResult, StoreRecord } from "../stores/contract.js";
 import type { ActiveSession, ChangesMeta, Composed } from "./active-session.js";
 import { after, isPromise } from "./awaitable.js";
@@ -78,7 +78,7 @@ function tryToWrite<R>(
 }
 
 function insert(active: ActiveSession, { record }: Composed): Awaitable<undefined> {
-  if (active.headersSent) throw new HeadersSentError("Storing a new session");
+  active.assertInTime("Storing a new session");
   const { engine, id } = active;
   return after(storeNew(engine, id, record), () => {
     active.cookieIntent = "set";
