@@ -196,17 +196,14 @@ function report() {
   });
   if (rows.length > 0) console.log(`\n${columns([head, ...rows])}`);
   if (soakRows.length > 0) console.log(`\n${columns([soakHead, ...soakRows])}`);
-  const tables = [
-    rows.length > 0 && markdownTable(head, rows),
-    soakRows.length > 0 && markdownTable(soakHead, soakRows),
-  ];
   const { name, ...settings } = options;
   const json = { date: new Date().toISOString(), node: process.version, settings, results, soaks };
   const files = [
     writeArtifact(`${name}.json`, JSON.stringify(json, null, 2)),
-    writeArtifact(`${name}.md`, `${tables.filter(Boolean).join("\n\n")}\n`),
+    rows.length > 0 && writeArtifact(`${name}.md`, `${markdownTable(head, rows)}\n`),
+    soakRows.length > 0 && writeArtifact(`${name}-soak.md`, `${markdownTable(soakHead, soakRows)}\n`),
   ];
-  console.log(`\nNode ${process.version}. The figures: ${files.join(", ")}`);
+  console.log(`\nNode ${process.version}. The figures: ${files.filter(Boolean).join(", ")}`);
 }
 
 function shownCount(count) {
