@@ -114,14 +114,18 @@ it("bearer tokens follow", async () => {
   await sessions.close();
 });
 
+/** One secret that signs until an hour after `start`, and one from then on. */
+const turningAfter = (start: number) =>
+  scheduledSecrets([
+    { secret: OLDER_KEY, from: new Date(start - HOUR) },
+    { secret: KEY, from: new Date(start + HOUR) },
+  ]);
+
 it("on a schedule, a session lives to its very end through a turn of secrets, and no longer than its deadline", async () => {
   const clock = new Clock();
   const start = clock.time;
   const sessions = createSessions<any>({
-    secrets: scheduledSecrets([
-      { secret: OLDER_KEY, from: new Date(start - HOUR) },
-      { secret: KEY, from: new Date(start + HOUR) },
-    ]),
+    secrets: turningAfter(start),
     store: memoryStore(),
     clock: clock.read,
     idleTimeout: "12h",
@@ -150,10 +154,7 @@ it("on a schedule, a session that is to be remembered keeps its secret for its o
   const clock = new Clock();
   const start = clock.time;
   const sessions = createSessions<any>({
-    secrets: scheduledSecrets([
-      { secret: OLDER_KEY, from: new Date(start - HOUR) },
-      { secret: KEY, from: new Date(start + HOUR) },
-    ]),
+    secrets: turningAfter(start),
     store: memoryStore(),
     clock: clock.read,
     remember: { idleTimeout: "20d", absoluteTimeout: "20d" },
@@ -174,10 +175,7 @@ it("encrypted with the secrets, what a schedule has dropped for signing is opene
   const store = memoryStore();
   const open = () =>
     createSessions<any>({
-      secrets: scheduledSecrets([
-        { secret: OLDER_KEY, from: new Date(start - HOUR) },
-        { secret: KEY, from: new Date(start + HOUR) },
-      ]),
+      secrets: turningAfter(start),
       store: { ...store, close() {} },
       encrypt: true,
       clock: clock.read,
