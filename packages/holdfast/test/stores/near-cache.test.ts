@@ -400,6 +400,26 @@ describe("what decides is asked of the store itself, however long a cache keeps 
     expect((await visit(here)).session.isNew).toBe(true);
   });
 
+  it("sealed sessions are kept sealed, opened once, and merged as ever", async () => {
+    const store = memoryStore();
+    const near = nearCache(store, { maxAge: "1h" });
+    const on = (own: Store) =>
+      createSessions<any>({ secrets: [SECRET], store: own, encrypt: true, sweepInterval: false });
+    const [here, there] = [on(store), on(near)];
+    const exchange = await here.open(requestWith(undefined));
+    exchange.session.data.cart = ["tea"];
+    const cookie = await finishedCookie(exchange);
+    const visit = async (sessions: typeof here) => (await sessions.open(requestWith(cookie))).session;
+    const { id } = await visit(there);
+    const kept = await near.load(id, { ...call(), now: Date.now() });
+    expect(kept!.payload).not.toContain("tea");
+    await (await visit(here)).update((data) => data.cart.push("mug"));
+    const late = await visit(there);
+    expect(late.data.cart).toEqual(["tea"]);
+    expect(await late.update((data) => data.cart.push("pen"))).toBe(3);
+    expect((await visit(there)).data.cart).toEqual(["tea", "mug", "pen"]);
+  });
+
   it("revoke finds the session that lives, and onEnd its end", async () => {
     const { here, there, visit } = await apart();
     const { session } = await visit(there);

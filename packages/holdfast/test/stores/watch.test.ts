@@ -339,6 +339,26 @@ describe.skipIf(program === undefined)("Redis", () => {
     expect(redisStore({ client }).watch).toBeUndefined();
   });
 
+  it("after a failover, the new primary is listened to", async () => {
+    const own = await startSentinels(program!);
+    closing.push(() => own.stop());
+    const client = new Redis({ name: own.name, sentinels: own.sentinels, maxRetriesPerRequest: 1 });
+    client.on("error", () => {});
+    closing.push(() => client.disconnect());
+    const store = redisStore({ client });
+    const heard = await heardFrom(store);
+    await own.primary.stop("SIGKILL");
+    // That it is lost, and that there is another.
+    await until(() => heard.length >= 2);
+    const id = newId();
+    const written = async () => {
+      await store.create(id, recordOf(null), call());
+      return (await store.replace(id, 1, recordOf(null, { version: 2 }), call())).status === "done";
+    };
+    await until(() => written().catch(() => false));
+    await until(() => heard.includes(id));
+  });
+
   it("a read that the near cache answers takes no command", async () => {
     const store = nearCache(redisStore({ url: server.url }));
     closing.push(() => store.close());
