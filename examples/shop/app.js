@@ -35,6 +35,7 @@ import { findUser, userOf } from "./visitor.js";
  * @property {import("holdfast").Duration} idleTimeout
  * @property {readonly string[]} origins Of the shop itself: pages of any other may not send its forms.
  * @property {import("./company.js").CompanyLogin} [companyLogin] Lets people in with their company account.
+ * @property {number} [maxDevices] On how many devices one user may be signed in; the next one signs the oldest out. Default: 5.
  * @property {number} [reauthenticateAfter] Milliseconds after a login for which devices are signed out without asking for
  *   the password again. Default: ten minutes.
  */
@@ -63,11 +64,12 @@ export async function createShop({
   idleTimeout,
   origins,
   companyLogin,
+  maxDevices = 5,
   reauthenticateAfter = 600_000,
 }) {
   const store = await openStore(sessionStore);
   await store.migrate?.();
-  const sessions = createShopSessions({ store, secrets, encrypt, idleTimeout, origins });
+  const sessions = createShopSessions({ store, secrets, encrypt, idleTimeout, origins, maxDevices });
   const database = new Database(join(dataFolder, "shop.db"));
   const users = await openUsers(database);
   const orders = openOrders(database);
@@ -132,7 +134,6 @@ function openCompanyLogin({ issuer, clientId, clientSecret, baseUrl }, users) {
     routes: { afterLogin: "/account" },
     afterLogin({ claims, session }) {
       const user = users.ofCompany(claims);
-      session.data.companyLoginAt = (claims.auth_time ?? 0) * 1000;
       session.flash("notice", { text: `Welcome, ${user.name}.` });
       return user.id;
     },

@@ -104,6 +104,9 @@ function visitor() {
   };
 }
 
+/** What a browser sends with a form of the page of devices. */
+const fromDevices = () => ({ Accept: "text/html", Referer: `${url}/account/devices` });
+
 const ada = { login: "ada", password: "lovelace-1815" };
 const grace = { login: "grace", password: "hopper-1906" };
 
@@ -159,14 +162,37 @@ test("signing a device out asks for the password when the login is old", async (
   await open({ reauthenticateAfter: 0 });
   const { ask } = visitor();
   await ask("/login", ada);
-  const refused = await ask("/account/devices/revoke-others", {});
+  const refused = await ask("/account/devices/revoke-others", {}, fromDevices());
   expect(refused.location).toBe("/login/confirm?returnTo=%2Faccount%2Fdevices");
-  expect((await ask(String(refused.location))).text).toContain("enter your password once more");
+  expect((await ask(String(refused.location))).text).toContain("Enter the password of");
   const wrong = await ask("/login/confirm", { password: "guess", returnTo: "/account/devices" });
   expect(wrong.location).toBe("/login/confirm?returnTo=%2Faccount%2Fdevices");
   const right = await ask("/login/confirm", { password: ada.password, returnTo: "/account/devices" });
   expect(right.location).toBe("/account/devices");
   expect((await ask("/account/devices")).text).toContain("This device");
+});
+
+test("who wants to be remembered gets a cookie that outlives the browser, and others one that doesn't", async () => {
+  await open();
+  const line = async (/** @type {Record<string, string>} */ form) =>
+    (await visitor().ask("/login", form)).headers.getSetCookie()[0];
+  expect(await line(ada)).not.toContain("Max-Age");
+  expect(await line({ ...ada, remember: "on" })).toMatch(/Max-Age=1209[56]\d\d/);
+  const { ask } = visitor();
+  await ask("/login", { ...ada, remember: "on" });
+  // The password once more, before something delicate, changes nothing about that.
+  const confirmed = await ask("/login/confirm", { password: ada.password });
+  expect(confirmed.headers.getSetCookie()[0]).toMatch(/Max-Age=1209[56]\d\d/);
+  expect((await ask("/account/devices")).text).toContain("and kept signed in");
+});
+
+test("beyond the limit of devices the oldest is signed out, and told why", async () => {
+  await open({ maxDevices: 2 });
+  const [first, second, third] = [visitor(), visitor(), visitor()];
+  for (const { ask } of [first, second, third]) await ask("/login", ada);
+  const { text } = await first.ask("/");
+  expect(text).toContain("because you signed in on another device");
+  for (const { ask } of [second, third]) expect((await ask("/account")).status).toBe(200);
 });
 
 test("signing out everywhere else leaves this device alone", async () => {
@@ -347,12 +373,14 @@ test("whoever is signed in at the company is still asked before signing devices 
   const browser = visitor();
   await companyLogin(browser);
   await vi.waitUntil(
-    async () => (await browser.ask("/account/devices/revoke-others", {})).location !== "/account/devices",
+    async () =>
+      (await browser.ask("/account/devices/revoke-others", {}, fromDevices())).location !==
+      "/account/devices",
     { timeout: 30_000, interval: 200 },
   );
   // A new login that asked nobody anything proves nothing.
   expect((await browser.follow("/auth/login?returnTo=/account")).status).toBe(200);
-  const { location } = await browser.ask("/account/devices/revoke-others", {});
+  const { location } = await browser.ask("/account/devices/revoke-others", {}, fromDevices());
   expect(location).toBe("/login/confirm?returnTo=%2Faccount%2Fdevices");
   expect((await browser.ask(String(location))).text).toContain("Sign in with your company account once more");
   const page = await companyLogin(browser, "/login/confirm/company?returnTo=/account/devices");

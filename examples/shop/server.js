@@ -19,6 +19,8 @@ const {
   APP_BASE_URL,
   SESSION_STORE,
   SESSION_ENCRYPT,
+  SHOP_MAX_DEVICES = "5",
+  SHOP_REAUTHENTICATE_AFTER = "600",
 } = process.env;
 
 // What is kept there is for its owner only: password hashes, and the secret that signs cookies.
@@ -50,6 +52,8 @@ const shop = await createShop({
   idleTimeout: /** @type {import("holdfast").Duration} */ (SHOP_IDLE_TIMEOUT),
   origins: [shopUrl, APP_BASE_URL].flatMap((address) => (address ? [new URL(address).origin] : [])),
   companyLogin,
+  maxDevices: Number(SHOP_MAX_DEVICES),
+  reauthenticateAfter: Number(SHOP_REAUTHENTICATE_AFTER) * 1000,
 });
 server.on("request", shop.app);
 console.log(`The shop is open: ${shopUrl}`);

@@ -6,7 +6,5 @@ declare module "holdfast" {
     cart: Cart;
     /** The last race of the lab page: which of its changes have arrived. */
     race?: { arrived: number[] };
-    /** When the user last logged in at the company, in milliseconds. */
-    companyLoginAt?: number;
   }
 }

@@ -126,6 +126,8 @@ describe.skipIf(executablePath === undefined)("the shop in Chromium", { timeout:
     expect(await page.locator(".devices li").count()).toBe(1);
     await second.page.goto("/account");
     await second.page.getByRole("heading", { name: "Sign in" }).waitFor();
+    await second.page.getByText("You were signed out here from another of your devices.").waitFor();
+    await screenshots(second.page, "17-signed-out-because");
 
     // The server dies without a word and comes back: still signed in, the cart still there.
     await shop.stop("SIGKILL");
@@ -291,6 +293,63 @@ describe.skipIf(executablePath === undefined)("the shop in Chromium", { timeout:
     await context.close();
   });
 
+  test("remembered on one device, signed out by the limit on another, asked again before what is delicate", async () => {
+    const shop = await openShop({ dataFolder: newFolder(), maxDevices: 2, reauthenticateAfter: 8 });
+    const [first, second, third] = [
+      await newProfile(shop.url),
+      await newProfile(shop.url),
+      await newProfile(shop.url),
+    ];
+    await first.page.goto("/login");
+    await signIn(first.page, "ada", "lovelace-1815");
+    await first.page.getByRole("heading", { name: "Ada Lovelace" }).waitFor();
+    expect((await first.context.cookies()).map(({ expires }) => expires)).toEqual([-1]);
+    await second.page.goto("/login");
+    await second.page.getByLabel("Keep me signed in").check();
+    await screenshots(second.page, "18-keep-me-signed-in");
+    await signIn(second.page, "ada", "lovelace-1815");
+    await second.page.getByRole("heading", { name: "Ada Lovelace" }).waitFor();
+    const [cookie] = await second.context.cookies();
+    expect(cookie?.expires).toBeGreaterThan(Date.now() / 1000 + 13 * 86_400);
+
+    await third.page.goto("/login");
+    await signIn(third.page, "ada", "lovelace-1815");
+    await third.page.getByRole("heading", { name: "Ada Lovelace" }).waitFor();
+    await first.page.goto("/account");
+    await first.page.getByText("because you signed in on another device").waitFor();
+    await first.page.getByRole("heading", { name: "Sign in" }).waitFor();
+    await screenshots(first.page, "19-signed-out-by-the-limit");
+
+    // Once the login is too long ago, signing a device out asks for the password, and then does it.
+    const { page } = third;
+    await expect
+      .poll(() => revokeNothing(shop.url, third.context), { timeout: PATIENCE, interval: 500 })
+      .toContain("/login/confirm");
+    // The first visit shows what the questions before have left.
+    for (let visit = 0; visit < 2; visit++) await page.goto("/account/devices");
+    await screenshots(page, "20-devices-kept-signed-in");
+    const signOut = page.locator(".devices li:not(.this-device)").getByRole("button");
+    const asked = page.getByRole("heading", { name: "Is it you?" });
+    const done = page.getByText("That device is signed out.");
+    await signOut.click();
+    await asked.waitFor();
+    await screenshots(page, "21-is-it-you");
+    // On a machine that is busy the eight seconds may be over again.
+    while (!(await done.isVisible())) {
+      if (await asked.isVisible()) {
+        await page.getByLabel("Password").fill("lovelace-1815");
+        await page.getByRole("button", { name: "Go on" }).click();
+        await page.getByRole("heading", { name: "Your devices" }).waitFor();
+      }
+      await signOut.click();
+      await asked.or(done).waitFor();
+    }
+    await second.page.goto("/account");
+    await second.page.getByText("You were signed out here from another of your devices.").waitFor();
+    expect([...first.problems, ...second.problems, ...third.problems]).toEqual([]);
+    await Promise.all([first, second, third].map(({ context }) => context.close()));
+  });
+
   test("without JavaScript one can shop, sign in and order", async () => {
     const shop = await openShop({ dataFolder: newFolder() });
     const { context, page } = await newProfile(shop.url, { javaScriptEnabled: false });
@@ -344,6 +403,18 @@ async function cartPage(url, cookie) {
 /** 200 for somebody who is signed in, else 303 to the login page. @param {string} url @param {string} cookie */
 async function accountStatus(url, cookie) {
   return (await fetch(`${url}/account`, { headers: { cookie }, redirect: "manual" })).status;
+}
+
+/** Where signing out a device that isn't there leads to. @param {string} url @param {import("playwright-core").BrowserContext} context */
+async function revokeNothing(url, context) {
+  const headers = { cookie: await cookieHeader(context), accept: "text/html" };
+  const sending = {
+    method: "POST",
+    headers,
+    redirect: /** @type {const} */ ("manual"),
+    body: new URLSearchParams({ id: "none" }),
+  };
+  return (await fetch(`${url}/account/devices/revoke`, sending)).headers.get("location") ?? "";
 }
 
 /** When the session ends, as the server sees it; asking doesn't change it. @param {import("playwright-core").Page} page */

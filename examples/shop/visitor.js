@@ -26,31 +26,6 @@ export const requireLogin = (req, res, next) => {
   res.redirect(303, `/login?returnTo=${encodeURIComponent(pageOf(req))}`);
 };
 
-/**
- * When the user last proved who they are, in milliseconds. Whoever is signed in at the company needs to prove nothing to be
- * signed in here, so there the company's own time counts.
- *
- * @param {import("holdfast").Session} session
- */
-function provenAt({ identity, authenticatedAt, data }) {
-  return (identity === undefined ? authenticatedAt?.getTime() : data.companyLoginAt) ?? 0;
-}
-
-/**
- * Asks for the password again where the login was a while ago: somebody may have found the device unlocked.
- *
- * @param {number} milliseconds
- * @returns {import("express").RequestHandler}
- */
-export function requireRecentLogin(milliseconds) {
-  return (req, res, next) => {
-    if (Date.now() - provenAt(req.session) < milliseconds) return next();
-    const again = req.session.identity ? "sign in" : "enter your password";
-    req.session.flash("notice", { text: `Please ${again} once more, then try again.` });
-    res.redirect(303, `/login/confirm?returnTo=${encodeURIComponent(pageOf(req))}`);
-  };
-}
-
 /** Where to come back to: for a form, the page that it is on, which is where its routes are mounted. */
 function pageOf(/** @type {import("express").Request} */ req) {
   return req.method === "GET" ? req.originalUrl : req.baseUrl;

@@ -1,13 +1,14 @@
 // @ts-check
 import { Router } from "express";
+import { requireRecentLogin } from "holdfast/express";
 import { html } from "../html.js";
 import { time } from "../views/time.js";
-import { field, requireLogin, requireRecentLogin, signedInUser } from "../visitor.js";
+import { field, requireLogin, signedInUser } from "../visitor.js";
 
 /** @param {import("../app.js").Shop} shop */
 export function deviceRoutes({ page, sessions, reauthenticateAfter }) {
   const router = Router();
-  const recentLogin = requireRecentLogin(reauthenticateAfter);
+  const recentLogin = requireRecentLogin(reauthenticateAfter, { redirectTo: "/login/confirm" });
   router.use(requireLogin);
 
   router.get("/", async (req, res) => {
@@ -46,12 +47,12 @@ export function deviceRoutes({ page, sessions, reauthenticateAfter }) {
  * @param {import("holdfast").SessionSummary} device
  * @param {boolean} isThis
  */
-function deviceItem({ id, client, createdAt, lastSeenAt }, isThis) {
+function deviceItem({ id, client, createdAt, lastSeenAt, remembered }, isThis) {
   const name = [client.browser ?? "Unknown browser", client.system].filter(Boolean).join(" on ");
   return html`<li${isThis && html` class="this-device"`}>
     <div>
       <h2>${name} ${isThis && html`<span class="badge">This device</span>`}</h2>
-      <p class="muted">Signed in ${time(createdAt)}<br>Last seen ${time(lastSeenAt)}</p>
+      <p class="muted">Signed in ${time(createdAt)}${remembered && ", and kept signed in"}<br>Last seen ${time(lastSeenAt)}</p>
     </div>
     ${
       isThis

@@ -24,7 +24,11 @@ export function loginRoutes({ page, users, company }) {
     }
     // Nobody takes over what the user before has left.
     if (req.session.userId !== undefined && req.session.userId !== user.id) await req.session.logout();
-    await req.session.login(user.id);
+    await req.session.login(user.id, {
+      remember: field(req, "remember") === "on",
+      methods: ["pwd"],
+      level: 1,
+    });
     req.session.flash("notice", { text: `Welcome, ${user.name}.` });
     res.redirect(303, returnTo ?? "/account");
   });
@@ -51,7 +55,8 @@ export function loginRoutes({ page, users, company }) {
       req.session.flash("error", { text: "That is not your password." });
       return res.redirect(303, `/login/confirm${query(returnTo)}`);
     }
-    await req.session.login(user.id);
+    // Not another login: who wanted to be remembered still is.
+    await req.session.elevate({ methods: ["pwd"], level: 1 });
     res.redirect(303, returnTo ?? "/account");
   });
 
@@ -75,6 +80,7 @@ function loginForm(returnTo, withCompany) {
       <input id="login" name="login" autocomplete="username" autocapitalize="none" spellcheck="false" required maxlength="100">
       <label for="password">Password</label>
       <input id="password" name="password" type="password" autocomplete="current-password" required maxlength="200">
+      <label class="check"><input name="remember" type="checkbox"> Keep me signed in on this device</label>
       <button class="button">Sign in</button>
     </form>
     ${

@@ -9,7 +9,7 @@ const server = fileURLToPath(new URL("../server.js", import.meta.url));
 /**
  * Starts the shop as a process of its own, and waits until it says where it is.
  *
- * @param {{ dataFolder: string, port?: string, companyPort?: string, idleTimeout?: string, sessionStore?: string }} options
+ * @param {{ dataFolder: string, port?: string, companyPort?: string, idleTimeout?: string, sessionStore?: string, maxDevices?: number, reauthenticateAfter?: number }} options
  */
 export async function startShop({
   dataFolder,
@@ -17,12 +17,16 @@ export async function startShop({
   companyPort = "0",
   idleTimeout = "30m",
   sessionStore,
+  maxDevices = 5,
+  reauthenticateAfter = 600,
 }) {
   const settings = {
     PORT: port,
     COMPANY_PORT: companyPort,
     SHOP_DATA: dataFolder,
     SHOP_IDLE_TIMEOUT: idleTimeout,
+    SHOP_MAX_DEVICES: String(maxDevices),
+    SHOP_REAUTHENTICATE_AFTER: String(reauthenticateAfter),
   };
   const child = spawn(process.execPath, [server], {
     env: { ...process.env, ...settings, ...(sessionStore && { SESSION_STORE: sessionStore }) },

@@ -27,6 +27,7 @@ export function createPage(journal) {
     const body = html`<a class="skip-link" href="#main">Skip to the content</a>
     ${header(req, userOf(res))}
     <main id="main" tabindex="-1">
+      ${signedOutNotice(session)}
       ${flashMessages(session)}
       ${main}
     </main>
@@ -70,6 +71,21 @@ function header(req, user) {
 function current(req, href) {
   const path = req.baseUrl + req.path;
   return (path === href || path.startsWith(`${href}/`)) && html` aria-current="page"`;
+}
+
+/** @type {Partial<Record<import("holdfast").SessionReason, string>>} */
+const SIGNED_OUT = {
+  limit: "You were signed out here, because you signed in on another device.",
+  revoked: "You were signed out here from another of your devices.",
+  "idle-timeout": "You were away for a while, so your session has ended.",
+  "absolute-timeout": "Your session was open for a long time, so it has ended. Please sign in again.",
+  unknown: "Your session has ended.",
+};
+
+/** Why a browser that had a session has none any more. @param {import("holdfast").Session} session */
+function signedOutNotice({ reason }) {
+  const text = SIGNED_OUT[reason];
+  return text && html`<div class="flash notice" role="status"><p>${text}</p></div>`;
 }
 
 /** @param {import("holdfast").Session} session */

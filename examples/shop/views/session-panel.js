@@ -60,7 +60,9 @@ function nothingStored() {
 
 /** @param {import("holdfast").Session} session */
 function facts(session) {
-  const { id, isNew, userId, createdAt, lastSeenAt, authenticatedAt, expiresAt, client } = session;
+  const { id, isNew, userId, createdAt, lastSeenAt, authenticatedAt, authentication, expiresAt, client } =
+    session;
+  const { elevatedUntil, remembered } = session;
   return html`<dl class="facts">
       <dt>id</dt><dd><code class="id">${id}</code></dd>
       <dt>isNew</dt><dd>${String(isNew)}</dd>
@@ -68,6 +70,9 @@ function facts(session) {
       <dt>client</dt><dd>${[client.browser, client.system].filter(Boolean).join(", ") || "unknown"}</dd>
       <dt>createdAt</dt><dd>${time(createdAt)}</dd>
       <dt>authenticatedAt</dt><dd>${authenticatedAt ? time(authenticatedAt) : "never"}</dd>
+      <dt>authentication</dt><dd>${authentication?.methods.join(", ") || "none"}</dd>
+      <dt>elevatedUntil</dt><dd>${elevatedUntil ? time(elevatedUntil) : "not elevated"}</dd>
+      <dt>remembered</dt><dd>${remembered ? "yes" : "no"}</dd>
       <dt>lastSeenAt</dt><dd>${time(lastSeenAt)}</dd>
       <dt>expiresAt</dt><dd><span data-expires-at>${time(expiresAt)}</span> <span data-time-left></span></dd>
     </dl>`;

@@ -21,7 +21,7 @@ export type StepUpCheck = (session: Session<any>) => void;
 
 /** @throws ConfigurationError */
 export function recentLoginCheck(within: Duration, options: StepUpOptions): StepUpCheck {
-  milliseconds("requireRecentLogin", within, 1000);
+  milliseconds("requireRecentLogin", within, 0);
   checkOptions("requireRecentLogin", options);
   return (session) => session.requireRecentLogin(within);
 }

@@ -97,7 +97,7 @@ export function assertRecent(
   within: Duration,
   now: number,
 ): void {
-  const longest = milliseconds("within", within, 1000);
+  const longest = milliseconds("within", within, 0);
   if (userId === undefined) throw new ReauthenticationRequiredError("login");
   const { at } = authenticationOf(meta, now);
   if (at === undefined || now - at.valueOf() >= longest)

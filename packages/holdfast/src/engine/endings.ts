@@ -9,7 +9,7 @@ export interface SessionEnd {
   readonly sessionId: string;
   /**
    * "rotated": it goes on under a new token, after a login or another change of privileges. "gone": it is not in the store
-   * any more, because another process revoked all of a user's sessions, or ended it longer than `grace` ago.
+   * any more, because another process ended it longer ago than the reason is kept.
    */
   readonly reason: "logout" | "revoked" | "rotated" | "expired" | "gone";
 }

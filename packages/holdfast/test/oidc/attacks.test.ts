@@ -392,6 +392,37 @@ describe("against a hostile provider", () => {
     await expectRefused(missing.person, missing.page);
   });
 
+  it("a login by single sign-on is as old as the provider says: no recent one", async () => {
+    const at = now() - 3600;
+    const { person } = await signed({
+      auth_time: at,
+      amr: ["pwd", "otp", 7, "two words"],
+      acr: "urn:example:2",
+    });
+    const time = new Date(at * 1000).toISOString();
+    expect(JSON.parse((await person.open("/how")).body)).toEqual({
+      authentication: { at: time, methods: ["pwd", "otp"], acr: "urn:example:2" },
+      authenticatedAt: time,
+    });
+    // By a provider whose clock is ahead it is now, and not later.
+    const ahead = await signed({ auth_time: now() + 200, amr: "pwd" });
+    const how = JSON.parse((await ahead.person.open("/how")).body);
+    expect(Date.parse(how.authenticatedAt)).toBeLessThanOrEqual(Date.now());
+    expect(how.authentication.methods).toEqual([]);
+  });
+
+  it("a login that asked nobody anything, of a provider that doesn't say since when, is a recent one to nobody", async () => {
+    const silent = await login(
+      async (nonce) => tokens(await forger.sign(forger.claims(nonce))),
+      "/strong?prompt=none",
+    );
+    expect(await userOf(silent.person)).toBeDefined();
+    const how = JSON.parse((await silent.person.open("/how")).body);
+    expect(how).toEqual({ authentication: { methods: [] } });
+    const asked = await signed({});
+    expect(JSON.parse((await asked.person.open("/how")).body).authenticatedAt).toBeDefined();
+  });
+
   it("session_expiry ends the session when the provider's ends, and is no login where that is past", async () => {
     const { person } = await signed({ session_expiry: now() + 120 });
     const { expiresAt } = JSON.parse((await person.open("/")).body);

@@ -79,6 +79,9 @@ export async function openOidcShop(
     const { userId, data, identity, expiresAt } = session;
     res.json({ userId, data, identity, expiresAt });
   });
+  app.get("/how", ({ session: { authentication, authenticatedAt } }, res) => {
+    res.json({ authentication, authenticatedAt });
+  });
   app.post("/cart/:item", (req, res) => {
     req.session.data.cart = [...(req.session.data.cart ?? []), req.params.item];
     res.send("added");
