@@ -105,7 +105,7 @@ function visitor() {
 }
 
 /** What a browser sends with a form of the page of devices. */
-const fromDevices = () => ({ Accept: "text/html", Referer: `${url}/account/devices` });
+const fromDevices = () => ({ Origin: url, Accept: "text/html", Referer: `${url}/account/devices` });
 
 const ada = { login: "ada", password: "lovelace-1815" };
 const grace = { login: "grace", password: "hopper-1906" };

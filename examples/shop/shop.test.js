@@ -407,7 +407,7 @@ async function accountStatus(url, cookie) {
 
 /** Where signing out a device that isn't there leads to. @param {string} url @param {import("playwright-core").BrowserContext} context */
 async function revokeNothing(url, context) {
-  const headers = { cookie: await cookieHeader(context), accept: "text/html" };
+  const headers = { cookie: await cookieHeader(context), accept: "text/html", origin: url };
   const sending = {
     method: "POST",
     headers,

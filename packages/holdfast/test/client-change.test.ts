@@ -99,7 +99,7 @@ describe.each(STORES)("the token from another client, on the $name store", ({ op
     const { browser } = await start({
       answer: async () => {
         await deciding.wait();
-        return "observe";
+        return "observe" as const;
       },
     });
     const user = browser();

@@ -9,6 +9,7 @@ import type { StoreCall } from "../../src/stores/contract.js";
 import { type MongodbStore, mongodbStore } from "../../src/stores/mongodb.js";
 import { provideMongodb } from "../services/mongodb.js";
 import { finishedCookie, requestWith } from "../support/exchange.js";
+import { checkManyLogins } from "../support/many-logins.js";
 import { openShop, SECRET, type TestShop } from "../support/shop.js";
 
 /** Several processes, many requests, many sessions, and a server that goes away. The workers run the built package. */
@@ -47,6 +48,14 @@ describe.skipIf(service === undefined)(`on ${service?.what}`, () => {
       expect((await sessions.open(requestWith(cookie))).session.data.counter).toBe(5000);
       await sessions.close();
     }, 240_000);
+
+    it.each([
+      [1, "end-oldest"],
+      [3, "end-oldest"],
+      [3, "refuse"],
+    ] as const)("twenty logins of one user at once leave %i (%s)", (most, atLimit) =>
+      checkManyLogins(url, mongodbStore({ url }), most, atLimit),
+    );
 
     it("a slow writer in one brings nothing back that a logout in another has ended", async () => {
       const sessions = createSessions<any>({
