@@ -95,10 +95,10 @@ async function print(
     ]);
   } else if (destination.kind === "ended") {
     const { ended, at } = destination.tombstone;
-    terminal.note(`ended: ${ENDINGS[ended]}, ${relative(at, now)}`);
+    await terminal.line(`ended: ${ENDINGS[ended]}, ${relative(at, now)}`);
   } else if (destination.kind === "expired") {
-    terminal.note(`expired ${relative(destination.record.idleDeadline, now)}, and waits for the sweep`);
+    await terminal.line(`expired ${relative(destination.record.idleDeadline, now)}, and waits for the sweep`);
   } else {
-    terminal.note("no such session: it never was, or it has ended and nothing is left of it");
+    await terminal.line("no such session: it never was, or it has ended and nothing is left of it");
   }
 }

@@ -214,7 +214,7 @@ export const SETTINGS_CHECKS: ReadonlyArray<Check<SettingsFacts>> = [
     severity: "warning",
     about: "the cookie ends with the browser",
     asvs: "7.1.1",
-    fix: "Leave `cookie.persistent` out, or remember only those who ask for it (docs/timeouts.md).",
+    fix: "Leave `cookie.persistent` out, and remember only those who ask for it: `remember: true`, and login(userId, { remember: true }).",
     find: (facts) =>
       cookie(facts).persistent === true
         ? "`cookie.persistent` is true for everybody: on a shared computer the next person is logged in."
@@ -251,6 +251,17 @@ export const SETTINGS_CHECKS: ReadonlyArray<Check<SettingsFacts>> = [
     find: ({ engine: { absoluteTimeout } }) =>
       absoluteTimeout > 30 * DAY
         ? `\`absoluteTimeout\` is ${span(absoluteTimeout)}: no level of NIST SP 800-63B-4 allows more than 30 days.`
+        : undefined,
+  },
+  {
+    id: "remember",
+    severity: "warning",
+    about: "remembered sessions end within 30 days (NIST AAL1)",
+    asvs: "7.3.2",
+    fix: 'Set `remember.absoluteTimeout` to "30d" at most, and ask for a recent login before what matters (docs/step-up.md).',
+    find: ({ engine: { remember } }) =>
+      remember !== undefined && remember.absoluteTimeout > 30 * DAY
+        ? `\`remember.absoluteTimeout\` is ${span(remember.absoluteTimeout)}: no level of NIST SP 800-63B-4 allows more than 30 days.`
         : undefined,
   },
   {
