@@ -105,7 +105,7 @@ export function sessionConsole<Context = any>(
   const respond = async (request: ReceivedRequest, context: Context): Promise<ConsoleAnswer> => {
     const actor = await actorOf(guard, context);
     if (actor === undefined || !owns(request.target)) return notFound();
-    ignoreActivityOf(context);
+    if (pathOf(request.target) === `${path}/live`) ignoreActivityOf(context);
     const now = engine.clock();
     const frame = { path, title, actor, now, token: formTokenFor(engine.keyring, actor, now) };
     try {

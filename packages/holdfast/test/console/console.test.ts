@@ -171,6 +171,7 @@ describe("an action", () => {
     const user = new URLSearchParams({ token, what: "user", q: "grace", confirmed: "yes" });
     expect(await submit(app, admin, user)).toMatchObject({ status: 303 });
     expect(await app.sessions.ofUser("grace").list()).toEqual([]);
+    expect(app.events.at(-1)).toMatchObject({ name: "revoked", userId: "grace", actor: "admin:root" });
     expect((await admin.get("/admin/sessions?ended=2")).body).toContain("2 sessions were ended.");
   });
 
@@ -324,12 +325,16 @@ describe("a page", () => {
     }
   });
 
-  it("that refreshes by itself doesn't keep its administrator's session alive", async () => {
+  it("that refreshes by itself doesn't keep its administrator's session alive, and one that is opened does", async () => {
     const clock = new Clock();
     const { admin } = await asAdmin(memoryStore(), { clock: clock.read });
+    for (let minute = 0; minute < 60; minute++) {
+      clock.advance(60_000);
+      expect((await admin.get("/admin/sessions")).status).toBe(200);
+    }
     for (let minute = 0; minute < 29; minute++) {
       clock.advance(60_000);
-      expect((await admin.get("/admin/sessions/live")).status).toBe(200);
+      expect((await admin.get("/admin/sessions/live?q=ada")).status).toBe(200);
     }
     clock.advance(60_000);
     expect((await admin.get("/admin/sessions/live")).status).toBe(404);
