@@ -176,6 +176,14 @@ describe.each(STORES)("the limit of a user's sessions, on the $name store", ({ o
       expect((await browser().post("/login/bob")).status).toBe(302);
     });
 
+    it("where sessions are encrypted, the notes of logins under way are, too", async () => {
+      const { browser } = await start({ maxSessionsPerUser: 2, atSessionLimit: "refuse", encrypt: true });
+      const answers = await Promise.all(Array.from({ length: 5 }, () => browser().post("/login/ada")));
+      expect(answers.map(({ status }) => status).sort()).toEqual([302, 302, 409, 409, 409]);
+      expect(await shop.sessions.ofUser("ada").revokeAll()).toBe(2);
+      expect((await browser().post("/login/ada")).status).toBe(302);
+    });
+
     it("a login again of one that counts already, and one after the others have expired, are taken", async () => {
       const { browser, clock } = await start({ maxSessionsPerUser: 1, atSessionLimit: "refuse" });
       const [first, second] = [browser(), browser()];

@@ -73,6 +73,7 @@ export type Step =
       readonly kind: "takeover";
       readonly userId: string | null;
       readonly login: string | undefined;
+      readonly loginOrder?: number | undefined;
       readonly from: string;
       readonly old: string | undefined;
     };
@@ -230,7 +231,7 @@ export class ActiveSession {
       createdAt: startsDeadlines ? now : before.createdAt,
       seenAt: now,
       login: this.#loginName(step, userId),
-      loginOrder: step.kind === "login" ? step.loginOrder : before.loginOrder,
+      loginOrder: "login" in step ? step.loginOrder : before.loginOrder,
       tokenAt: step.kind === "write" && this.#record !== undefined ? before.tokenAt : now,
       authenticatedAt: said === undefined ? before.authenticatedAt : saidTime(said, now),
       authentication: said === undefined ? before.authentication : said.authentication,

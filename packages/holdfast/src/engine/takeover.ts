@@ -90,6 +90,7 @@ async function storeTakenOver(
     from: marker.id,
     userId: userId ?? null,
     login: place?.login,
+    loginOrder: place?.order,
     old: keepsOld && old.inStore ? engine.keyring.sealer("migration").seal(old.reference, "") : undefined,
   });
   await storeNew(engine, id, composed.record);

@@ -14,14 +14,23 @@ import {
 } from "holdfast";
 import { requireElevation, requireRecentLogin } from "holdfast/express";
 
+interface Basket {
+  items?: string[];
+}
 const secrets = ["a secret of thirty-two bytes or more"];
 const store = memoryStore();
-const sessions = createSessions({ secrets, store, ...aal2, maxSessionsPerUser: 1, atSessionLimit: "refuse" });
+const sessions = createSessions<Basket>({
+  secrets,
+  store,
+  ...aal2,
+  maxSessionsPerUser: 1,
+  atSessionLimit: "refuse",
+});
 // @ts-expect-error neither "end-oldest" nor "refuse"
-createSessions({ secrets, store, atSessionLimit: "evict" });
-createSessions({ secrets, store, remember: { idleTimeout: "30d", absoluteTimeout: "90d" } });
+createSessions<Basket>({ secrets, store, atSessionLimit: "evict" });
+createSessions<Basket>({ secrets, store, remember: { idleTimeout: "30d", absoluteTimeout: "90d" } });
 // @ts-expect-error not a duration
-createSessions({ secrets, store, remember: { idleTimeout: "soon" } });
+createSessions<Basket>({ secrets, store, remember: { idleTimeout: "soon" } });
 
 const user = sessions.ofUser("ada");
 expectTypeOf(user.revoke("id", { reason: "app:terms-changed", by: "admin:grace" })).toEqualTypeOf<
@@ -57,16 +66,16 @@ expectTypeOf(requireElevation({ level: 2 })).toEqualTypeOf<RequestHandler>();
 // @ts-expect-error what it needs is of a level or of methods
 requireElevation({ factor: 2 });
 
-createSessions({ secrets, store, clientChange: "observe" });
-createSessions({
+createSessions<Basket>({ secrets, store, clientChange: "observe" });
+createSessions<Basket>({
   secrets,
   store,
   clientChange: { answer: async ({ changed }) => (changed.includes("system") ? "end" : "ignore") },
 });
 // @ts-expect-error not an answer
-createSessions({ secrets, store, clientChange: { answer: () => "panic" } });
+createSessions<Basket>({ secrets, store, clientChange: { answer: () => "panic" } });
 // @ts-expect-error needs a server's memory
-createSessions({ secrets, store: cookieStore(), clientChange: "observe" });
+createSessions<Basket>({ secrets, store: cookieStore(), clientChange: "observe" });
 // @ts-expect-error needs a server's memory
-createSessions({ secrets, store: cookieStore(), atSessionLimit: "refuse" });
-createSessions({ secrets, store: cookieStore(), remember: true });
+createSessions<Basket>({ secrets, store: cookieStore(), atSessionLimit: "refuse" });
+createSessions<Basket>({ secrets, store: cookieStore(), remember: true });

@@ -444,7 +444,7 @@ it("with `lazy`, a session is taken over when it is asked for", async () => {
   await server.close();
 });
 
-it("past the limit of sessions for each user, a takeover ends the one last seen longest ago", async () => {
+it("past the limit of sessions for each user, a takeover ends the oldest", async () => {
   await open(memoryStore(), {}, { maxSessionsPerUser: 2 });
   const browsers = [await arrive(), await arrive(), await arrive()];
   for (const browser of browsers) {
@@ -454,6 +454,25 @@ it("past the limit of sessions for each user, a takeover ends the one last seen 
   expect(await listOf()).toHaveLength(2);
   expect(await session(browsers[0]!)).toMatchObject({ isNew: true });
   expect(await session(browsers[2]!)).toMatchObject({ userId: "ada" });
+});
+
+it("where logins past the limit are refused, so are takeovers: the old session waits until there is room", async () => {
+  await open(memoryStore(), {}, { maxSessionsPerUser: 1, atSessionLimit: "refuse" });
+  shop.app.get("/reason", (req, res) => {
+    res.send(req.session.reason);
+  });
+  const [first, second] = [await arrive(), await arrive()];
+  expect(await session(first)).toMatchObject({ userId: "ada" });
+  expect(await session(second)).toMatchObject({ isNew: true });
+  expect((await second.get("/reason")).body).toBe("limit");
+  expect([...second.cookies.keys()]).toEqual(["connect.sid"]);
+  expect(named("refused-login")).toMatchObject([
+    { userId: "ada", limit: 1 },
+    { userId: "ada", limit: 1 },
+  ]);
+  expect(await listOf()).toHaveLength(1);
+  await first.post("/logout");
+  expect(await session(second)).toMatchObject({ userId: "ada", data: { cart: ["book"] } });
 });
 
 it("revokeAll in the middle of a takeover ends that session, too, at whichever step it comes", async () => {
