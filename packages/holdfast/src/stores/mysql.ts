@@ -2,6 +2,7 @@ import { createRequire } from "node:module";
 import { setTimeout as delay } from "node:timers/promises";
 import { ConfigurationError } from "../errors.js";
 import type { Store, StoreCall, StoredSession, StoreRecord } from "./contract.js";
+import { assertVersion, newerSchema, notMigrated, OneLook, type Table, untilItHolds } from "./sql.js";
 
 /** What the store needs of a pool of `mysql2/promise`. */
 export interface MysqlPool {
@@ -49,7 +50,6 @@ const CONNECT_TIMEOUT = 5_000;
 /** Calls that wait for a connection of the store's own pool; more are refused at once. */
 const MAX_WAITING = 1000;
 const MIGRATION_TIMEOUT = 60_000;
-const MAX_ATTEMPTS = 50;
 
 /**
  * Sessions in MySQL 8.0 or MariaDB 10.6 or later, by the `mysql2` driver.
@@ -64,6 +64,7 @@ export function mysqlStore(options: MysqlStoreOptions): MysqlStore {
   const { pool, end } = openDatabase(options);
 
   const name = `\`${table}\``;
+  const of: Table = { store: "mysqlStore", name: table, version: SCHEMA_VERSION };
   const columns = "version, payload, idle_deadline, absolute_deadline, user_id";
   const load = `SELECT ${columns} FROM ${name} WHERE id = ?`;
   const insert = `INSERT INTO ${name} (id, ${columns}) VALUES (?, ?, ?, ?, ?, ?)`;
@@ -85,16 +86,11 @@ export function mysqlStore(options: MysqlStoreOptions): MysqlStore {
   const removeIdsOfUser = `${removeIds} AND user_id = ?`;
 
   let closed = false;
-  let checked: Promise<void> | undefined;
 
-  /** Looks once, at the first call, whether the table is there and made by a version that this one understands. */
-  function checkSchema(): Promise<void> {
-    return connected(async (connection) => {
-      const version = await schemaVersion(connection, table);
-      if (version < SCHEMA_VERSION) throw notMigrated(table);
-      if (version > SCHEMA_VERSION) throw newerSchema(table);
-    });
-  }
+  /** Whether the table is there, made by a version that this one understands. */
+  const schemaLook = new OneLook(() =>
+    connected(async (connection) => assertVersion(of, await schemaVersion(connection, table))),
+  );
 
   /** Work on a connection of the pool. One that may be in an unknown state afterwards doesn't go back. */
   async function connected<T>(
@@ -114,27 +110,15 @@ export function mysqlStore(options: MysqlStoreOptions): MysqlStore {
     } catch (error) {
       if (leavesConnectionWhole(error)) connection?.release();
       else connection?.destroy();
-      throw explained(error, table);
+      throw explained(error, of);
     } finally {
       clearTimeout(timer);
     }
   }
 
-  /** Work that runs again, a few times, where the server undid it for the sake of another or for want of a lock. */
   async function run<T>(call: StoreCall, work: (connection: MysqlConnection) => Promise<T>): Promise<T> {
-    checked ??= checkSchema().catch((error) => {
-      checked = undefined;
-      throw error;
-    });
-    await checked;
-    for (let attempt = 1; ; attempt++) {
-      try {
-        return await connected(work);
-      } catch (error) {
-        if (!isRolledBack(error) || attempt === MAX_ATTEMPTS || call.signal.aborted) throw error;
-        await delay(Math.random() * Math.min(2 ** attempt * 5, 100));
-      }
-    }
+    await schemaLook.taken();
+    return untilItHolds(call, () => connected(work), isRolledBack);
   }
 
   function write(call: StoreCall, sql: string, values: unknown[]): Promise<number> {
@@ -161,11 +145,11 @@ export function mysqlStore(options: MysqlStoreOptions): MysqlStore {
         const [{ locked }] = await execute(connection, `SELECT GET_LOCK(${lock}, 30) AS locked`, []);
         if (Number(locked) !== 1) throw new Error("another process has been migrating for 30 seconds");
         await connection.query(makeVersions!);
-        if ((await schemaVersion(connection, table)) > SCHEMA_VERSION) throw newerSchema(table);
+        if ((await schemaVersion(connection, table)) > SCHEMA_VERSION) throw newerSchema(of);
         for (const statement of statements) await connection.query(statement);
         await execute(connection, `SELECT RELEASE_LOCK(${lock})`, []);
       }, MIGRATION_TIMEOUT);
-      checked = undefined;
+      schemaLook.again();
     },
 
     load: loadRecord,
@@ -384,26 +368,12 @@ function leavesConnectionWhole(error: unknown): boolean {
 }
 
 /** An error that says what to do, where the driver's own doesn't. */
-function explained(error: unknown, table: string): unknown {
+function explained(error: unknown, table: Table): unknown {
   if (numberOf(error) === ER_NO_SUCH_TABLE) return notMigrated(table);
   const { code, errors } = error as { code?: string; errors?: unknown[] };
   // Node's error for a host with several addresses has no message.
   if (Array.isArray(errors)) return new Error(`MySQL can't be reached: ${code}`, { cause: error });
   return error;
-}
-
-function notMigrated(table: string): ConfigurationError {
-  return new ConfigurationError(
-    "mysqlStore",
-    `the table ${table} has not been made: run \`await store.migrate()\` once, or holdfast/sql/mysql.sql`,
-  );
-}
-
-function newerSchema(table: string): ConfigurationError {
-  return new ConfigurationError(
-    "mysqlStore",
-    `the table ${table} was made by a newer Holdfast (this one knows schema version ${SCHEMA_VERSION}): upgrade holdfast`,
-  );
 }
 
 function openDatabase({ pool, uri }: MysqlStoreOptions): { pool: MysqlPool; end(): Promise<void> } {

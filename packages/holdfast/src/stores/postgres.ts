@@ -4,6 +4,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { ConfigurationError } from "../errors.js";
 import type { Store, StoreCall, StoredSession, StoreRecord } from "./contract.js";
 import { keepListening, type Listener, type Listening } from "./listening.js";
+import { assertVersion, newerSchema, notMigrated, OneLook, type Table, untilItHolds } from "./sql.js";
 
 /** What the store needs of `pg`: a Pool has it, and so has a connected Client. */
 export interface PostgresDatabase {
@@ -61,7 +62,6 @@ const SWEEP_BATCH = 500;
 /** Milliseconds after which a statement that nobody answers gives its connection up. */
 const STATEMENT_TIMEOUT = 10_000;
 const CONNECT_TIMEOUT = 5_000;
-const MAX_ATTEMPTS = 50;
 
 /**
  * Sessions in PostgreSQL 12 or later, by the `pg` driver.
@@ -85,6 +85,7 @@ export function postgresStore(options: PostgresStoreOptions): PostgresStore {
   const { database, connect, end } = openDatabase(options);
 
   const name = `"${schema}"."${table}"`;
+  const of: Table = { store: "postgresStore", name, version: SCHEMA_VERSION };
   const columns = "version, payload, idle_deadline, absolute_deadline, user_id";
   const statement = (text: string): PostgresQuery => ({ text, ...(prepare && { name: nameOf(text) }) });
   // Stands in a RETURNING, so it is sent with the commit of the very change, or not at all.
@@ -131,18 +132,16 @@ export function postgresStore(options: PostgresStoreOptions): PostgresStore {
 
   const watches = new Set<() => void>();
   let closed = false;
-  let checked: Promise<void> | undefined;
 
-  /** Looks once, at the first call, whether the table is there and made by a version that this one understands. */
-  async function checkSchema(): Promise<void> {
+  /** Whether the table is there, made by a version that this one understands, and as the options say. */
+  const schemaLook = new OneLook(async () => {
     const { rows } = await query({
       text: `SELECT version, (SELECT relpersistence = 'u' FROM pg_class WHERE oid = to_regclass($2)) AS unlogged
              FROM "${schema}".holdfast_schema WHERE table_name = $1`,
       values: [table, name],
     });
     const [row] = rows;
-    if (row === undefined || Number(row.version) < SCHEMA_VERSION) throw notMigrated(name);
-    if (Number(row.version) > SCHEMA_VERSION) throw newerSchema(name);
+    assertVersion(of, row?.version);
     if (row.unlogged !== null && row.unlogged !== unlogged) {
       throw new ConfigurationError(
         "postgresStore.unlogged",
@@ -150,30 +149,19 @@ export function postgresStore(options: PostgresStoreOptions): PostgresStore {
           "or change the option",
       );
     }
-  }
+  });
 
   async function query(query: PostgresQuery, timeout = STATEMENT_TIMEOUT) {
     try {
       return await database.query({ ...query, query_timeout: timeout } as PostgresQuery);
     } catch (error) {
-      throw explained(error, name);
+      throw explained(error, of);
     }
   }
 
   async function run(call: StoreCall, statement: PostgresQuery, values: unknown[]) {
-    checked ??= checkSchema().catch((error) => {
-      checked = undefined;
-      throw error;
-    });
-    await checked;
-    for (let attempt = 1; ; attempt++) {
-      try {
-        return await query({ ...statement, values });
-      } catch (error) {
-        if (!isRolledBack(error) || attempt === MAX_ATTEMPTS || call.signal.aborted) throw error;
-        await delay(Math.random() * Math.min(2 ** attempt * 5, 100));
-      }
-    }
+    await schemaLook.taken();
+    return untilItHolds(call, () => query({ ...statement, values }), isRolledBack);
   }
 
   async function loadRecord(id: string, call: StoreCall): Promise<StoreRecord | undefined> {
@@ -188,11 +176,11 @@ export function postgresStore(options: PostgresStoreOptions): PostgresStore {
         await query({ text: migration(schema, table, unlogged) }, 60_000);
       } catch (error) {
         const { code, message } = error as { code?: string; message: string };
-        if (code === NEWER_SCHEMA) throw newerSchema(name);
+        if (code === NEWER_SCHEMA) throw newerSchema(of);
         if (code === WRONG_ENCODING) throw new ConfigurationError("postgresStore", message);
         throw error;
       }
-      checked = undefined;
+      schemaLook.again();
     },
 
     load: loadRecord,
@@ -375,27 +363,13 @@ function isRolledBack(error: unknown): boolean {
 }
 
 /** An error that says what to do, where the driver's own doesn't. */
-function explained(error: unknown, table: string): unknown {
+function explained(error: unknown, table: Table): unknown {
   const { code, message, errors } = error as { code?: string; message?: string; errors?: unknown[] };
   if (code === "42P01") return notMigrated(table);
   if (code === "3F000") return new ConfigurationError("postgresStore.schema", message ?? "does not exist");
   // Node's error for a host with several addresses has no message.
   if (Array.isArray(errors)) return new Error(`PostgreSQL can't be reached: ${code}`, { cause: error });
   return error;
-}
-
-function notMigrated(table: string): ConfigurationError {
-  return new ConfigurationError(
-    "postgresStore",
-    `the table ${table} has not been made: run \`await store.migrate()\` once, or holdfast/sql/postgres.sql`,
-  );
-}
-
-function newerSchema(table: string): ConfigurationError {
-  return new ConfigurationError(
-    "postgresStore",
-    `the table ${table} was made by a newer Holdfast (this one knows schema version ${SCHEMA_VERSION}): upgrade holdfast`,
-  );
 }
 
 function assertName(option: string, name: unknown, longest: number): void {

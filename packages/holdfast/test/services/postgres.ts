@@ -1,6 +1,7 @@
 import { execFile } from "node:child_process";
 import { chmodSync, chownSync, rmSync } from "node:fs";
 import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
 import { promisify } from "node:util";
 import pg from "pg";
 import {
@@ -69,10 +70,26 @@ export async function startPostgres(): Promise<TestPostgres | undefined> {
     url,
     control: { start, stop: (how) => running.stop(how === "kill" ? "SIGKILL" : "SIGINT") },
     async close() {
+      await untilAlone(url).catch(() => {});
       await running.stop("SIGINT");
       rmSync(folder, { recursive: true, force: true });
     },
   };
+}
+
+/**
+ * A pool's `end` doesn't wait for its connections to be gone, and one that hears of the server's end meanwhile is an error that
+ * nobody listens for.
+ */
+async function untilAlone(connectionString: string): Promise<void> {
+  const client = new pg.Client({ connectionString });
+  client.on("error", () => {});
+  await client.connect();
+  const others =
+    "SELECT FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()";
+  for (let waited = 0; waited < 2000 && (await client.query(others)).rowCount !== 0; waited += 50)
+    await delay(50);
+  await client.end();
 }
 
 async function versionOf(connectionString: string): Promise<string> {
