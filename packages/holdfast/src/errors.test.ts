@@ -15,6 +15,8 @@ const EACH: [errors.HoldfastError, code: string, status: number][] = [
   [new errors.SessionNotOpenError(), "ERR_HOLDFAST_SESSION_NOT_OPEN", 500],
   [new errors.CrossOriginError(), "ERR_HOLDFAST_CROSS_ORIGIN", 403],
   [new errors.UserMismatchError(), "ERR_HOLDFAST_USER_MISMATCH", 409],
+  [new errors.ReauthenticationRequiredError("login"), "ERR_HOLDFAST_REAUTHENTICATION_REQUIRED", 401],
+  [new errors.TooManySessionsError(3), "ERR_HOLDFAST_TOO_MANY_SESSIONS", 409],
   [new errors.UnsupportedError("no"), "ERR_HOLDFAST_UNSUPPORTED", 500],
   [new errors.UnknownKeyError("redis", "load", "encrypt"), "ERR_HOLDFAST_UNKNOWN_KEY", 503],
   [new errors.BrokenSealError("redis", "load"), "ERR_HOLDFAST_BROKEN_SEAL", 503],
