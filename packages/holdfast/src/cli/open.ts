@@ -64,7 +64,7 @@ async function openSessions(invocation: Invocation): Promise<OpenSessions> {
   const settings = { table: text(invocation, "table"), schema: text(invocation, "schema") };
   const prefix = text(invocation, "prefix");
   if (config !== undefined) {
-    for (const name of ["table", "schema", "prefix"])
+    for (const name of ["table", "schema", "prefix", "secrets-file"])
       if (text(invocation, name) !== undefined)
         throw new UsageError(`--${name} goes with --store: with --config, the module says it`);
     return fromModule(await sessionsOf(config, text(invocation, "export")));

@@ -3,6 +3,7 @@ import { EVERYWHERE, readArguments } from "./arguments.js";
 import { type Command, EXIT, type OptionSpec, UsageError } from "./command.js";
 import { doctor } from "./doctor.js";
 import { failureOf } from "./failures.js";
+import { withoutSecrets } from "./location.js";
 import { ls } from "./ls.js";
 import { nearest } from "./nearest.js";
 import { reencrypt } from "./reencrypt.js";
@@ -33,7 +34,10 @@ export async function run(
     if (error instanceof Interruption) return EXIT.interrupted;
     const { exitCode, code, message } = failureOf(error, location);
     terminal.error(code, message);
-    if (env.DEBUG) terminal.note(visible((error as Error)?.stack ?? "").replaceAll("\\u{a}", "\n"));
+    if (env.DEBUG) {
+      const stack = withoutSecrets((error as Error)?.stack ?? "", location);
+      terminal.note(stack.split("\n").map(visible).join("\n"));
+    }
     return exitCode;
   }
 }
