@@ -42,8 +42,8 @@ import {
 export interface SessionsOptions<Data extends object> {
   /**
    * The signing secrets, 32 bytes or more each: the first signs, all verify. To rotate in one process, put a new one first
-   * and drop the old one after `absoluteTimeout` (that of `remember`, where it is on); nobody is logged out. Where several processes are restarted one after
-   * the other, add the new one last at first, so that each knows it before any signs with it. Or where they come from:
+   * and drop the old one after `absoluteTimeout` (that of `remember`, where it is on); nobody is logged out. Where several
+   * processes are restarted one after the other, add the new one last at first, so that each knows it before any signs with it. Or where they come from:
    * `secretsFromFile`, `secretsFromEnv`, `secretsFrom`, `scheduledSecrets`; then no restart is needed.
    */
   secrets: readonly Secret[] | SecretSource;
