@@ -182,11 +182,8 @@ export class ActiveSession {
 
   /** The data as text, where it differs from what is stored. @throws NotSerializableError */
   get unsavedText(): string | undefined {
-    if (this.#data === undefined || this.#stored.matches(this.#data)) return undefined;
-    const unsaved = Snapshot.of(this.engine.codec, this.#data);
-    if (unsaved.text === this.#baseText) return undefined;
-    this.#unsaved = unsaved;
-    return unsaved.text;
+    this.#unsaved = this.#data && this.#stored.next(this.#data);
+    return this.#unsaved?.text;
   }
 
   /** The data as text, as it is now. @throws NotSerializableError */

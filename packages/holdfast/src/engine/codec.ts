@@ -16,18 +16,29 @@ export interface Codec {
  */
 export const jsonCodec: Codec = {
   encode(data) {
-    let fault: Fault | undefined;
-    try {
-      fault = faultIn(data, []);
-    } catch (error) {
-      if (!(error instanceof RangeError)) throw error;
-      fault = { path: "", what: "nested too deeply" };
-    }
-    if (fault !== undefined) throw new NotSerializableError(`data${fault.path}`, fault.what);
+    assertNone(() => faultIn(data, []));
     return JSON.stringify(data);
   },
   decode: (text) => JSON.parse(text),
 };
+
+/** The same as `jsonCodec.encode`, where all but these members of plain data are known to be what JSON.parse has made. */
+export function encodeChanged(data: Record<string, unknown>, changed: readonly string[]): string {
+  assertNone(() => faultUnder(data, changed, [data]));
+  return JSON.stringify(data);
+}
+
+/** @throws NotSerializableError */
+function assertNone(find: () => Fault | undefined): void {
+  let fault: Fault | undefined;
+  try {
+    fault = find();
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    fault = { path: "", what: "nested too deeply" };
+  }
+  if (fault !== undefined) throw new NotSerializableError(`data${fault.path}`, fault.what);
+}
 
 /** What JSON can't carry, and where. The path is put together on the way out, so that a value without a fault costs none. */
 interface Fault {
@@ -74,17 +85,27 @@ function faultInMembers(value: object, ancestors: object[]): Fault | undefined {
   if (typeof value.toJSON === "function") return { path: ".toJSON", what: "a function" };
   // In two steps, for Reflect.ownKeys is ten times slower.
   const keys = Object.getOwnPropertyNames(value);
+  const fault = faultUnder(value, keys, ancestors);
+  if (fault !== undefined) return fault;
+  const [symbol] = Object.getOwnPropertySymbols(value);
+  if (symbol !== undefined) return { path: segment(symbol), what: "keyed by a symbol" };
+  if (Object.keys(value).length === keys.length) return undefined;
+  const hidden = keys.find((key) => !Object.prototype.propertyIsEnumerable.call(value, key))!;
+  return { path: segment(hidden), what: "a member that is not enumerable" };
+}
+
+function faultUnder(
+  value: Record<string, unknown>,
+  keys: readonly string[],
+  ancestors: object[],
+): Fault | undefined {
   for (const key of keys) {
     const member = value[key];
     if (member === undefined) continue;
     const fault = faultIn(member, ancestors);
     if (fault !== undefined) return { path: segment(key) + fault.path, what: fault.what };
   }
-  const [symbol] = Object.getOwnPropertySymbols(value);
-  if (symbol !== undefined) return { path: segment(symbol), what: "keyed by a symbol" };
-  if (Object.keys(value).length === keys.length) return undefined;
-  const hidden = keys.find((key) => !Object.prototype.propertyIsEnumerable.call(value, key))!;
-  return { path: segment(hidden), what: "a member that is not enumerable" };
+  return undefined;
 }
 
 function here(what: string): Fault {

@@ -1,4 +1,4 @@
-import { type Codec, isPlainObject, jsonCodec } from "./codec.js";
+import { type Codec, encodeChanged, isPlainObject, jsonCodec } from "./codec.js";
 
 type PlainObject = Record<string, unknown>;
 
@@ -18,22 +18,23 @@ export class Snapshot {
     this.#parsed = parsed;
   }
 
-  /** Of data as it is now. @throws NotSerializableError */
-  static of(codec: Codec, data: PlainObject): Snapshot {
-    const text = codec.encode(data);
-    // With JSON, a copy now costs a fraction of parsing the text later.
-    return new Snapshot(codec, text, codec === jsonCodec ? copyOf(data) : undefined);
-  }
-
   /** The data, to be changed by whoever gets it; undefined where it is no plain object. @throws what the codec throws. */
   copy(): PlainObject | undefined {
     const data = this.codec === jsonCodec ? copyOf(this.#value()) : this.codec.decode(this.text);
     return isPlainObject(data) ? data : undefined;
   }
 
-  /** Whether data is still as stored. Where this says no, the texts may still be the same. */
-  matches(data: PlainObject): boolean {
-    return this.codec === jsonCodec ? isSame(data, this.#value()) : this.codec.encode(data) === this.text;
+  /**
+   * The snapshot of data that has come of a copy; undefined where it is still as stored.
+   * @throws NotSerializableError
+   */
+  next(data: PlainObject): Snapshot | undefined {
+    const changed = this.codec === jsonCodec ? changedMembers(data, this.#value()) : undefined;
+    if (changed?.length === 0) return undefined;
+    const text = changed === undefined ? this.codec.encode(data) : encodeChanged(data, changed);
+    if (text === this.text) return undefined;
+    // With JSON, a copy now costs a fraction of parsing the text later.
+    return new Snapshot(this.codec, text, this.codec === jsonCodec ? copyOf(data) : undefined);
   }
 
   #value(): unknown {
@@ -67,13 +68,26 @@ function copyOf<Value>(value: Value): Value {
   return copy;
 }
 
+/** The members that have changed or come; undefined where it takes more than these to tell data from what is stored. */
+function changedMembers(data: PlainObject, stored: unknown): string[] | undefined {
+  if (!isPlainObject(stored) || !isAlike(data, stored) || typeof data.toJSON === "function") return undefined;
+  const changed: string[] = [];
+  const keys = Object.keys(stored);
+  let index = 0;
+  for (const key in data) {
+    const position = index++;
+    if (position < keys.length && key !== keys[position]) return undefined;
+    if (position >= keys.length || !isSame(data[key], stored[key])) changed.push(key);
+  }
+  return index >= keys.length && isAllOf(data, index) ? changed : undefined;
+}
+
 /** Whether data is exactly what JSON.parse once made: so nothing in it is what JSON can't carry. */
 function isSame(data: unknown, stored: unknown): boolean {
   if (data === stored) return true;
   if (typeof data !== "object" || typeof stored !== "object" || data === null || stored === null)
     return false;
-  if (Object.getPrototypeOf(data) !== Object.getPrototypeOf(stored)) return false;
-  if (Object.getOwnPropertySymbols(data).length > 0) return false;
+  if (!isAlike(data, stored)) return false;
   return Array.isArray(stored)
     ? isSameList(data as unknown[], stored)
     : isSameObject(data as PlainObject, stored as PlainObject);
@@ -90,11 +104,21 @@ function isSameList(data: readonly unknown[], stored: readonly unknown[]): boole
 
 function isSameObject(data: PlainObject, stored: PlainObject): boolean {
   const keys = Object.keys(stored);
-  // What is hidden counts, too.
-  if (Object.getOwnPropertyNames(data).length !== keys.length) return false;
   let index = 0;
   for (const key in data) {
     if (key !== keys[index++] || !isSame(data[key], stored[key])) return false;
   }
-  return index === keys.length;
+  return index === keys.length && isAllOf(data, index);
+}
+
+function isAlike(data: object, stored: object): boolean {
+  return (
+    Object.getPrototypeOf(data) === Object.getPrototypeOf(stored) &&
+    Object.getOwnPropertySymbols(data).length === 0
+  );
+}
+
+/** Whether data has so many members, those included that are hidden. */
+function isAllOf(data: object, count: number): boolean {
+  return Object.getOwnPropertyNames(data).length === count;
 }
