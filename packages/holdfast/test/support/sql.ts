@@ -24,6 +24,8 @@ export interface SqlBackend {
   connect(): Promise<SqlConnection>;
   /** Counts the statements that wait for a lock now. */
   readonly blocked: string;
+  /** Keeps a connection from being the one that is undone to end a deadlock, where that goes by who looks for one first. */
+  readonly patience: string | undefined;
 }
 
 export function postgresBackend(url: string): SqlBackend {
@@ -37,6 +39,7 @@ export function postgresBackend(url: string): SqlBackend {
       return { query: async (sql) => (await client.query(sql)).rows, end: () => client.end() };
     },
     blocked: "SELECT count(*)::int AS n FROM pg_locks WHERE NOT granted",
+    patience: "SET deadlock_timeout = '1min'",
   };
 }
 
@@ -52,6 +55,7 @@ export function mysqlBackend(url: string): SqlBackend {
       };
     },
     blocked: "SELECT COUNT(*) AS n FROM information_schema.INNODB_TRX WHERE trx_state = 'LOCK WAIT'",
+    patience: undefined,
   };
 }
 
