@@ -10,7 +10,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { readOptions } from "./command-line.js";
 import { startDatabaseServers } from "./database-servers.js";
-import { startLoadGenerator } from "./http/processes.js";
+import { nextMessage, startLoadGenerator } from "./http/processes.js";
 import { SCENARIOS } from "./http/scenarios.js";
 import { writeArtifact } from "./report/artifacts.js";
 import { markdownTable } from "./report/markdown.js";
@@ -130,9 +130,9 @@ async function startWorkers(location, count) {
       NODE_NO_WARNINGS: "1",
     };
     const worker = cluster.fork(env);
-    const ports = await nextMessage(worker);
+    const ports = await nextMessage(worker, "a worker");
     const written = async () => {
-      const answer = nextMessage(worker);
+      const answer = nextMessage(worker, "a worker");
       worker.send("written");
       return (await answer).written;
     };
@@ -147,17 +147,6 @@ async function startWorkers(location, count) {
       }),
     );
   return { port: each[0].shared, each, stop };
-}
-
-function nextMessage(worker) {
-  return new Promise((resolve, reject) => {
-    const ended = (code) => reject(new Error(`a worker ended with ${code}`));
-    worker.once("exit", ended);
-    worker.once("message", (message) => {
-      worker.off("exit", ended);
-      resolve(message);
-    });
-  });
 }
 
 function report() {

@@ -55,20 +55,18 @@ async function measureParts() {
 async function timeOf(part) {
   const work = await part.once();
   const { prepare } = part;
-  let measured;
+  const answer = work(prepare?.());
+  const isAsync = typeof answer?.then === "function";
+  await answer;
+  let timed = isAsync ? async () => work() : work;
   if (prepare !== undefined) {
-    measured = await measure(function* () {
-      yield {
-        0: () => prepare(),
-        bench: part.isAsync ? async (argument) => work(argument) : (argument) => work(argument),
-      };
-    });
-  } else if (part.isAsync) {
-    measured = await measure(async () => work());
-  } else {
-    measured = await measure(work);
+    const bench = isAsync ? async (argument) => work(argument) : (argument) => work(argument);
+    timed = function* () {
+      yield { 0: prepare, bench };
+    };
   }
-  return { average: measured.avg, median: measured.p50, p99: measured.p99 };
+  const { avg, p50, p99 } = await measure(timed);
+  return { average: avg, median: p50, p99 };
 }
 
 function shownTime(nanoseconds) {

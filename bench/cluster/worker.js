@@ -33,6 +33,11 @@ app.post("/logout", async (req, res) => {
   await req.session.logout();
   res.json({ worker: cluster.worker.id });
 });
+// What fails fails the benchmark, too; this says why.
+app.use((error, _req, _res, next) => {
+  console.error(error, error.cause);
+  next(error);
+});
 let written = 0;
 
 const listening = (server) =>

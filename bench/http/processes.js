@@ -54,9 +54,10 @@ export function startLoadGenerator() {
   };
 }
 
-function nextMessage(child, name) {
+/** What a process of `node:child_process` or `node:cluster` says next. */
+export function nextMessage(child, name) {
   return new Promise((resolve, reject) => {
-    const ended = (code) => reject(new Error(`the server ${name} ended with ${code}`));
+    const ended = (code) => reject(new Error(`${name} ended with ${code}`));
     child.once("exit", ended);
     child.once("message", (message) => {
       child.off("exit", ended);

@@ -46,6 +46,55 @@ function read(exchange) {
   return exchange.session.data.user.name;
 }
 
+/** A request from its cookie to its commit. */
+function whole(sessions, request, work) {
+  const opened = sessions.open(request);
+  const finish = (exchange) => {
+    work(exchange);
+    return exchange.commit();
+  };
+  return opened instanceof Promise ? opened.then(finish) : finish(opened);
+}
+
+function wholeRead(name, { data, store, encrypt }) {
+  return {
+    name,
+    async once() {
+      const { sessions, request } = await sessionsWith(data("u"), store?.(), encrypt);
+      return () => whole(sessions, request, read);
+    },
+  };
+}
+
+function wholeWrite(name, { data, encrypt }) {
+  return {
+    name,
+    async once() {
+      const { sessions, request } = await sessionsWith(data("u"), undefined, encrypt);
+      let count = 0;
+      const change = ({ session }) => {
+        session.data.count = ++count;
+      };
+      return () => whole(sessions, request, change);
+    },
+  };
+}
+
+function commitWithoutChange(name, data) {
+  return {
+    name,
+    async once() {
+      const { sessions, request } = await sessionsWith(data("u"));
+      this.prepare = () => {
+        const exchange = sessions.open(request);
+        read(exchange);
+        return exchange;
+      };
+      return (exchange) => exchange.commit();
+    },
+  };
+}
+
 export const PARTS = [
   {
     name: "token verify, known",
@@ -93,90 +142,27 @@ export const PARTS = [
       return () => sessions.open(request);
     },
   },
-  {
-    name: "read request, whole (memory)",
-    async once() {
-      const { sessions, request } = await sessionsWith(smallData("u"));
-      return () => {
-        const exchange = sessions.open(request);
-        read(exchange);
-        return exchange.commit();
-      };
-    },
-  },
-  {
-    name: "read request, whole, 20 KB (memory)",
-    async once() {
-      const { sessions, request } = await sessionsWith(largeData("u"));
-      return () => {
-        const exchange = sessions.open(request);
-        read(exchange);
-        return exchange.commit();
-      };
-    },
-  },
-  ...["plain", "encrypted"].map((kind) => ({
-    name: `read request, whole, ${kind} (a store over a network)`,
-    isAsync: true,
-    async once() {
-      const { sessions, request } = await sessionsWith(smallData("u"), distantStore(), kind === "encrypted");
-      return async () => {
-        const exchange = await sessions.open(request);
-        read(exchange);
-        return exchange.commit();
-      };
-    },
-  })),
-  {
-    name: "read request, whole, encrypted (memory)",
-    async once() {
-      const { sessions, request } = await sessionsWith(smallData("u"), undefined, true);
-      return () => {
-        const exchange = sessions.open(request);
-        read(exchange);
-        return exchange.commit();
-      };
-    },
-  },
+  wholeRead("read request, whole (memory)", { data: smallData }),
+  wholeRead("read request, whole, 20 KB (memory)", { data: largeData }),
+  wholeRead("read request, whole, encrypted (memory)", { data: smallData, encrypt: true }),
+  wholeRead("read request, whole (a store over a network)", { data: smallData, store: distantStore }),
+  wholeRead("read request, whole, encrypted (a store over a network)", {
+    data: smallData,
+    store: distantStore,
+    encrypt: true,
+  }),
   {
     name: "anonymous request, whole",
     async once() {
       const { sessions } = await sessionsWith(smallData("u"));
       const request = requestWith(undefined);
-      return () => {
-        const exchange = sessions.open(request);
-        exchange.session.data.user;
-        return exchange.commit();
-      };
+      return () => whole(sessions, request, ({ session }) => session.data.user);
     },
   },
-  {
-    name: "commit without a change",
-    async once() {
-      const { sessions, request } = await sessionsWith(smallData("u"));
-      this.prepare = () => {
-        const exchange = sessions.open(request);
-        read(exchange);
-        return exchange;
-      };
-      return (exchange) => exchange.commit();
-    },
-  },
-  {
-    name: "commit without a change, 20 KB",
-    async once() {
-      const { sessions, request } = await sessionsWith(largeData("u"));
-      this.prepare = () => {
-        const exchange = sessions.open(request);
-        read(exchange);
-        return exchange;
-      };
-      return (exchange) => exchange.commit();
-    },
-  },
+  commitWithoutChange("commit without a change", smallData),
+  commitWithoutChange("commit without a change, 20 KB", largeData),
   {
     name: "commit with a change",
-    isAsync: true,
     async once() {
       // One for each repetition: two changes of the same session at the same time would have to be merged.
       const { sessions } = await sessionsWith(smallData("u"));
@@ -191,45 +177,9 @@ export const PARTS = [
       return (exchange) => exchange.commit();
     },
   },
-  {
-    name: "write request, whole (memory)",
-    isAsync: true,
-    async once() {
-      const { sessions, request } = await sessionsWith(smallData("u"));
-      let count = 0;
-      return () => {
-        const exchange = sessions.open(request);
-        exchange.session.data.count = ++count;
-        return exchange.commit();
-      };
-    },
-  },
-  {
-    name: "write request, whole, encrypted (memory)",
-    isAsync: true,
-    async once() {
-      const { sessions, request } = await sessionsWith(smallData("u"), undefined, true);
-      let count = 0;
-      return () => {
-        const exchange = sessions.open(request);
-        exchange.session.data.count = ++count;
-        return exchange.commit();
-      };
-    },
-  },
-  {
-    name: "write request, whole, 20 KB (memory)",
-    isAsync: true,
-    async once() {
-      const { sessions, request } = await sessionsWith(largeData("u"));
-      let count = 0;
-      return () => {
-        const exchange = sessions.open(request);
-        exchange.session.data.count = ++count;
-        return exchange.commit();
-      };
-    },
-  },
+  wholeWrite("write request, whole (memory)", { data: smallData }),
+  wholeWrite("write request, whole, encrypted (memory)", { data: smallData, encrypt: true }),
+  wholeWrite("write request, whole, 20 KB (memory)", { data: largeData }),
   {
     name: "merge of two changes",
     once() {
