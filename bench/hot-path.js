@@ -13,6 +13,7 @@ import { IncomingMessage, ServerResponse } from "node:http";
 import { Session } from "node:inspector/promises";
 import { Duplex } from "node:stream";
 import { fileURLToPath } from "node:url";
+import { nextMessage } from "./http/processes.js";
 import { SCENARIOS } from "./http/scenarios.js";
 import { VARIANTS } from "./http/variants.js";
 
@@ -113,7 +114,7 @@ async function compare(framework) {
     const child = fork(fileURLToPath(import.meta.url), ["--serve", name], {
       env: { ...process.env, NODE_ENV: "production", NODE_NO_WARNINGS: "1" },
     });
-    await messageOf(child);
+    await nextMessage(child, "a server");
     children.set(name, child);
   }
   try {
@@ -122,7 +123,7 @@ async function compare(framework) {
       for (let batch = -WARM_UP; batch < BATCHES; batch++) {
         for (const [name, child] of children) {
           child.send(scenario);
-          const time = await messageOf(child);
+          const time = await nextMessage(child, "a server");
           if (batch >= 0) times.get(name).push(time);
         }
       }
@@ -140,17 +141,6 @@ async function compare(framework) {
   } finally {
     for (const child of children.values()) child.kill();
   }
-}
-
-function messageOf(child) {
-  return new Promise((resolve, reject) => {
-    const ended = (code) => reject(new Error(`a server ended with ${code}`));
-    child.once("exit", ended);
-    child.once("message", (message) => {
-      child.off("exit", ended);
-      resolve(message);
-    });
-  });
 }
 
 /** Prints the functions that take the most time, their own, in microseconds for each request. */
