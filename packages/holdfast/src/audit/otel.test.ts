@@ -14,8 +14,11 @@ import {
   SimpleSpanProcessor,
 } from "@opentelemetry/sdk-trace-base";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
-import { openShop, type TestShop } from "../../test/support/shop.js";
+import { requestWith } from "../../test/support/exchange.js";
+import { openShop, SECRET, type TestShop } from "../../test/support/shop.js";
 import { SlowStore } from "../../test/support/slow-store.js";
+import { createSessions } from "../engine/create-sessions.js";
+import { cookieStore } from "../stores/cookie.js";
 import { memoryStore } from "../stores/memory.js";
 import { instrumentSessions } from "./otel.js";
 
@@ -270,6 +273,26 @@ it("observers stand side by side, and what they replace comes back", async () =>
   ends[1]!();
   expect(await growth("holdfast.store.duration", load, list)).toBe(0);
   await plain.close();
+});
+
+it("measures sessions that live in their cookie, and the list of those that were ended", async () => {
+  for (const revocations of [undefined, memoryStore()]) {
+    const sessions = createSessions<any>({
+      secrets: [SECRET],
+      store: revocations === undefined ? cookieStore() : cookieStore({ revocations }),
+    } as any);
+    const end = instrumentSessions(sessions);
+    const visit = async () => {
+      const exchange = await sessions.open(requestWith(undefined));
+      await exchange.session.login("ada");
+      await exchange.session.logout();
+    };
+    expect(await growth("holdfast.session.events", { "holdfast.event": "logout" }, visit)).toBe(1);
+    const calls = await growth("holdfast.store.duration", {}, visit);
+    expect(calls > 0).toBe(revocations !== undefined);
+    end();
+    await sessions.close();
+  }
 });
 
 it("refuses activeSessions that is no function", () => {

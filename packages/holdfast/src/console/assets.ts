@@ -28,7 +28,7 @@ input[type=checkbox]{width:1.35rem;height:1.35rem;margin:0;accent-color:var(--ac
 .search label{display:block;font-weight:600}
 .search span{display:flex;flex-wrap:wrap;gap:.5rem;max-width:40rem}
 .actions,.tools{display:flex;flex-wrap:wrap;gap:.5rem;align-items:center;margin:1rem 0}
-.tools[hidden]{display:none}
+[hidden]{display:none!important}
 .notice,.trouble{padding:.6rem .9rem;border-left:4px solid var(--good);background:var(--panel);overflow-wrap:anywhere}
 .trouble{border-color:var(--danger)}
 .charts{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,16rem),1fr));gap:1rem}
@@ -57,7 +57,9 @@ details table{border-collapse:collapse;width:100%}details th,details td{text-ali
 .details div{display:grid;grid-template-columns:minmax(9rem,14rem) 1fr;gap:.25rem 1rem;padding:.5rem 0;border-bottom:1px solid var(--line)}
 .details dt{color:var(--muted)}.details dd{margin:0;min-width:0}
 .ids{padding-left:1.25rem}
-@media (max-width:48rem){.list thead{position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%)}
+@media (max-width:48rem){.charts{grid-template-columns:1fr 1fr;gap:.5rem}
+.chart{padding:.5rem}.chart:has(details[open]){grid-column:1/-1}.chart p{font-size:.8rem}.plot svg{height:3.5rem}.times{font-size:.75rem}
+.list thead{position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%)}
 .list,.list tbody{display:block}.list tr{display:grid;grid-template-columns:2.25rem 1fr;border:1px solid var(--line);border-radius:.5rem;margin:.5rem 0;padding:.5rem}
 .list td{border:0;padding:.15rem 0;grid-column:2;display:flex;gap:.75rem;justify-content:space-between;min-width:0}
 .list td::before{content:attr(data-label);color:var(--muted);flex:none}
@@ -111,6 +113,19 @@ function put(place, markup) {
   if (focused) document.getElementById(focused)?.focus({ preventScroll: true });
 }
 
+/* What only the script can do is shown by the script. */
+function ready() {
+  const all = document.getElementById("select-all");
+  if (all) all.hidden = false;
+}
+
+list.addEventListener("click", ({ target }) => {
+  if (target.id !== "select-all") return;
+  const boxes = [...list.querySelectorAll("input[name=id]")];
+  const select = boxes.some(({ checked }) => !checked);
+  for (const box of boxes) box.checked = select;
+});
+
 function say(text) {
   if (trouble.textContent === text) return;
   trouble.textContent = text;
@@ -130,6 +145,7 @@ async function refresh() {
     if (paused) return;
     put(charts, answer.charts);
     if (answer.list !== undefined) put(list, answer.list);
+    ready();
     say(answer.trouble ?? "");
     refreshed.textContent = "Refreshed " + new Date().toLocaleTimeString();
   } catch {
@@ -137,6 +153,7 @@ async function refresh() {
   }
 }
 
+ready();
 document.addEventListener("visibilitychange", refresh);
 setInterval(refresh, EVERY);
 `;

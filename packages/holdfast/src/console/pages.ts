@@ -105,7 +105,7 @@ ${
   html`<table class="list" role="table"><caption class="visually-hidden">Sessions, the last seen first</caption>
 <thead role="rowgroup"><tr role="row"><th role="columnheader" scope="col"><span class="visually-hidden">Select</span></th><th role="columnheader" scope="col">User</th><th role="columnheader" scope="col">Client</th><th role="columnheader" scope="col">Logged in</th><th role="columnheader" scope="col">Last seen</th><th role="columnheader" scope="col">Ends</th><th role="columnheader" scope="col">Session</th></tr></thead>
 <tbody role="rowgroup">${shown.map((session) => row(frame, session))}</tbody></table>
-<p class="actions"><button class="danger" name="what" value="selected">End selected sessions…</button>${oneUser(sessions, search)}</p>`
+<p class="actions"><button type="button" class="quiet" id="select-all" hidden>Select all on this page</button> <button class="danger" name="what" value="selected">End selected sessions…</button>${oneUser(sessions, search)}</p>`
 }${pager(frame, search, current, pages)}`;
 }
 

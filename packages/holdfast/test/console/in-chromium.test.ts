@@ -138,6 +138,12 @@ describe.skipIf(executablePath === undefined)("the console in Chromium", () => {
     await page.getByText("2 sessions were ended.").waitFor();
     expect(await app.sessions.ofUser("grace").list()).toEqual([]);
 
+    // All that are on the page, and none again.
+    await page.getByRole("button", { name: "Select all on this page" }).click();
+    expect(await page.locator("input[name=id]:checked").count()).toBe(2);
+    await page.getByRole("button", { name: "Select all on this page" }).click();
+    expect(await page.locator("input[name=id]:checked").count()).toBe(0);
+
     // All of a user's.
     await app.people("ada", "ada");
     await page.goto("/admin/sessions?q=ada");
@@ -236,6 +242,8 @@ describe.skipIf(executablePath === undefined)("the console in Chromium", () => {
     ).toHaveLength(120);
     expect(await page.locator("#live-charts rect").count()).toBeGreaterThan(150);
     await look(page, "09-last-hour");
+    for (const summary of await page.locator("#live-charts summary").all()) await summary.click();
+    await look(page, "10-figures");
     expect(problems).toEqual([]);
   });
 
@@ -273,7 +281,8 @@ describe.skipIf(executablePath === undefined)("the console in Chromium", () => {
     await app.people("ada", "grace");
     await page.goto("/admin/sessions");
     await page.getByText("3 sessions.").waitFor();
-    expect(await page.getByRole("button", { name: "Pause" }).count()).toBe(0);
+    for (const name of ["Pause", "Select all on this page"])
+      expect(await page.getByRole("button", { name }).count()).toBe(0);
     await page.getByLabel(/Select the session .* of ada$/).check();
     await page.getByRole("button", { name: "End selected sessions…" }).click();
     await page.getByRole("button", { name: "End this session" }).click();
