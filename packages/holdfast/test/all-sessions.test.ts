@@ -66,6 +66,33 @@ describe("all sessions, for administration", () => {
     expect(JSON.parse((await ada.get("/session")).body).userId).toBeUndefined();
   });
 
+  it("ends the only one there is, though it takes a new token between the pages of the first look", async () => {
+    const store = memoryStore();
+    let meddle: (() => Promise<unknown>) | undefined;
+    // The old id is on the second page, and the new one would have been on the first.
+    const paged: Store = {
+      ...store,
+      async scan(cursor, limit, call) {
+        if (meddle !== undefined) {
+          if (cursor === undefined) return { sessions: [], next: "second" };
+          const { sessions } = await store.scan!(undefined, limit, call);
+          const old = sessions.map(({ id }) => id);
+          await meddle();
+          meddle = undefined;
+          const later = await store.scan!(undefined, limit, call);
+          return { sessions: later.sessions.filter(({ id }) => old.includes(id)), next: undefined };
+        }
+        return store.scan!(cursor, limit, call);
+      },
+    };
+    shop = await openShop(paged);
+    const ada = shop.browser();
+    await ada.post("/login/ada");
+    meddle = () => ada.post("/rotate");
+    expect(await shop.sessions.ofEveryone().revokeAll()).toBe(1);
+    expect(JSON.parse((await ada.get("/session")).body).userId).toBeUndefined();
+  });
+
   it("passes over what is no session: notes of the library's own, and records that nobody can read", async () => {
     const store = memoryStore();
     shop = await openShop(store);

@@ -70,14 +70,15 @@ export class AllSessions {
     const ending: Ending = { by: "revokeAll", ...checkedRevokeOptions("revokeAll", options) };
     const engine = this.#engine;
     const start = engine.clock();
-    // One that takes a new token meanwhile may be passed over under both ids, so this looks until there are none.
-    for (let total = 0; ; ) {
+    // One that takes a new token meanwhile may be passed over under both ids, so this looks until there are none; and twice at
+    // least, for it doesn't do so in each look.
+    for (let total = 0, look = 1; ; look++) {
       let ended = 0;
       for await (const { id, record, meta } of livingSessions(engine)) {
         if (meta.createdAt > start) continue;
         if (await endLiving(engine, { id, record }, ending)) ended++;
       }
-      if (ended === 0) return total;
+      if (ended === 0 && look > 1) return total;
       total += ended;
     }
   }
