@@ -82,8 +82,8 @@ async function openSessions(invocation: Invocation): Promise<OpenSessions> {
     // Nothing is signed here.
     secrets: keys ?? [randomBytes(32)],
     store: opened,
-    // What is written here must be what the application can read.
-    encrypt: encrypted,
+    // What is written here must be what the application can read: plain, where it may not have sealed anything yet.
+    encrypt: encrypted || (keys !== undefined && { seal: false }),
     // A store can't tell of the application's timeouts: with the longest, none is held against its sessions.
     idleTimeout: FOR_EVER,
     absoluteTimeout: FOR_EVER,

@@ -1,3 +1,4 @@
+import { StoreCorruptError } from "../errors.js";
 import { isSessionId } from "../token/token.js";
 import { STORE_OPTIONS, YES } from "./arguments.js";
 import { type Command, EXIT, type Invocation, text, UsageError } from "./command.js";
@@ -14,7 +15,7 @@ export const revoke: Command = {
   takes: "ID | --user USER [--except ID] | --all",
   details: [
     "It ends at once and everywhere: the next request of its browser is anonymous. Asks before it does; where there is nobody to ask, it needs --yes.",
-    "Exit code 1 where there is no such living session, or the answer was no.",
+    "Exit code 1 where there is no such living session, where --all had to leave records that can't be read here, or the answer was no.",
   ],
   examples: [
     "npx holdfast revoke --user ada --store redis://127.0.0.1",
@@ -75,9 +76,16 @@ async function revokeAll(invocation: Invocation, open: OpenSessions): Promise<nu
   const { terminal } = invocation;
   const { sessions } = open;
   const counting = new Progress(terminal, "counting sessions");
+  // Whoever has the right key may still use what is passed over here.
+  let unreadable = 0;
+  const passOver = ({ error }: { error: unknown }) => {
+    if (error instanceof StoreCorruptError) unreadable++;
+  };
+  sessions.on("store-error", passOver);
   for await (const { id } of sessions.ofEveryone().list()) counting.step(id);
+  sessions.off("store-error", passOver);
   counting.end();
-  if (counting.done === 0) return done(invocation, 0, "no living sessions");
+  if (counting.done === 0) return done(invocation, 0, "no living sessions", { unreadable });
   await ask(invocation, open, `End all ${counted(counting.done, "session")}, of everybody,`);
 
   const ending = new Progress(terminal, "ending sessions", counting.done);
@@ -86,9 +94,10 @@ async function revokeAll(invocation: Invocation, open: OpenSessions): Promise<nu
   const interrupted = () => terminal.note(`${counted(ending.done, "session")} had ended by then`);
   process.once("SIGINT", interrupted);
   try {
-    return done(invocation, await sessions.ofEveryone().revokeAll(), "they have ended meanwhile", () =>
-      ending.end(),
-    );
+    return done(invocation, await sessions.ofEveryone().revokeAll(), "they have ended meanwhile", {
+      before: () => ending.end(),
+      unreadable,
+    });
   } finally {
     process.off("SIGINT", interrupted);
     ending.end();
@@ -103,11 +112,15 @@ async function done(
   { terminal }: Invocation,
   revoked: number,
   otherwise: string,
-  before = () => {},
+  { before = () => {}, unreadable = 0 } = {},
 ): Promise<number> {
   before();
-  if (terminal.json) await terminal.object({ revoked });
+  if (terminal.json) await terminal.object({ revoked, ...(unreadable > 0 && { unreadable }) });
   else if (revoked === 0) terminal.note(otherwise);
   else await terminal.line(`ended ${counted(revoked, "session")}`);
-  return revoked === 0 ? EXIT.findings : EXIT.ok;
+  if (unreadable > 0 && !terminal.json)
+    terminal.note(
+      `${counted(unreadable, "record")} can't be read here, and stayed: where they are sealed, give all keys (SESSION_SECRETS or --secrets-file)`,
+    );
+  return revoked === 0 || unreadable > 0 ? EXIT.findings : EXIT.ok;
 }

@@ -310,6 +310,44 @@ describe("encrypted sessions", () => {
     expect((await holdfast(["ls", "--secret", KEY, "--store", path])).code).toBe(2);
   });
 
+  it("that no key here opens, or that come after hundreds of plain ones, are not passed over in silence", async () => {
+    const mixed = temporaryFile("mixed.db");
+    const store = sqliteStore({ path: mixed });
+    for (let n = 0; n < 450; n++) {
+      const id = newId();
+      // Behind all of them by the order of ids.
+      await store.create(`0${id.slice(1)}`, recordOf(null, { payload: '{"note":1}' }), call());
+    }
+    const sealedBy = async (key: string, user: string) => {
+      for (let isLast = false; !isLast; ) {
+        const sessions = createSessions({ secrets: [key], store: { ...store, close() {} }, encrypt: true });
+        const { session } = await sessions.open(request());
+        await session.login(user);
+        isLast = session.id > "0z";
+        if (!isLast) await session.logout();
+        await sessions.close();
+      }
+    };
+    const OTHER = "Zk3mPq8rXv1nLs5tYw7bCd9fGh2jKa4eUi6oRx0QyTz";
+    await sealedBy(KEY, "ada");
+    await sealedBy(OTHER, "bob");
+    await store.close();
+    const living = async (keys: string) =>
+      (await holdfast(["ls", "--json", "--store", mixed], { SESSION_SECRETS: keys })).stdout;
+
+    const some = await holdfast(["revoke", "--all", "--yes", "--store", mixed], { SESSION_SECRETS: KEY });
+    expect(await living(`${KEY},${OTHER}`)).not.toContain("ada");
+    expect(await living(`${KEY},${OTHER}`)).toContain("bob");
+    expect(some.stderr).toContain("1 record can't be read");
+    expect(some.code).toBe(1);
+    const none = await holdfast(["revoke", "--all", "--yes", "--json", "--store", mixed]);
+    expect(JSON.parse(none.stdout)).toEqual({ revoked: 0, unreadable: 1 });
+    expect(none.code).toBe(1);
+    const all = await holdfast(["revoke", "--all", "--yes", "--store", mixed], { SESSION_SECRETS: OTHER });
+    expect(all.code).toBe(0);
+    expect(await living(`${KEY},${OTHER}`)).toBe("");
+  });
+
   it("are encrypted anew for another key, by the application's module", async () => {
     const reencrypt = async (secrets: string) =>
       JSON.parse((await holdfast(["reencrypt", "--json", "--config", config], { SECRETS: secrets })).stdout);
