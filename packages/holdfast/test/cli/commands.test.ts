@@ -445,6 +445,14 @@ describe("--config", () => {
     return file;
   }
 
+  it("that fails with a location in its message: no password, and none in the stack", async () => {
+    const file = moduleOf(`throw new Error("no answer of redis://user:hunter2@127.0.0.1:1");`);
+    const { code, stderr } = await holdfast(["ls", "--config", file], { DEBUG: "holdfast" });
+    expect(code).toBe(3);
+    expect(stderr).toContain("    at ");
+    expect(stderr).not.toContain("hunter2");
+  });
+
   it("takes the sessions that the module exports, and ends although it has timers", async () => {
     const { path } = await storeWith("ada");
     const file = moduleOf(`
