@@ -10,6 +10,7 @@ import { mysqlStore } from "../src/stores/mysql.js";
 import { postgresStore } from "../src/stores/postgres.js";
 import { redisStore } from "../src/stores/redis.js";
 import { sqliteStore } from "../src/stores/sqlite.js";
+import { secretsFrom } from "../src/token/refreshed-secrets.js";
 import { startMysql } from "./services/mysql.js";
 import { startPostgres } from "./services/postgres.js";
 import { type RedisServer, redisProgram, startRedis } from "./services/redis.js";
@@ -578,6 +579,33 @@ describe("the pass over the store", () => {
     expect(await recordsIn(open)).toHaveProperty("size", 1);
     expect(session(await user.get("/session")).data.counter).toBe(1);
     await expect(shop.sessions.reencrypt({ unreadable: "drop" as never })).rejects.toThrow(/^unreadable: /);
+  });
+
+  it("is not complete where another key has come to seal meanwhile: what it saw before needs the older one", async () => {
+    const inner = memoryStore();
+    const open = () => ({ ...inner, close() {} });
+    let given = [OLDER_KEY, KEY];
+    const keys = await secretsFrom(() => given, { refresh: "1h" });
+    const shop = await shopOn(open(), { keys });
+    const user = shop.browser();
+    await user.post("/increment");
+    for (let n = 0; n < 300; n++) {
+      const record = { version: 1, payload: "{}", idleDeadline: 9e12, absoluteDeadline: 9e12, userId: null };
+      await inner.create("z".repeat(40) + String(n).padStart(3, "0"), record, call());
+    }
+    let changing: Promise<void> | undefined;
+    const during = await shop.sessions.reencrypt({
+      onProgress() {
+        given = [KEY, OLDER_KEY];
+        changing ??= keys.refresh();
+      },
+    });
+    await changing;
+    const later = await shopOn(open(), { keys: [KEY] });
+    expect((await at(later, user).get("/session")).status).toBe(503);
+    expect(during).toMatchObject({ unreadable: 0, missed: 0, cursor: undefined, complete: false });
+    expect(await shop.sessions.reencrypt()).toMatchObject({ complete: true });
+    expect(session(await at(later, user).get("/session")).data.counter).toBe(1);
   });
 
   it("is refused where nothing is encrypted, and where the store can't list its records", async () => {

@@ -55,9 +55,9 @@ export const reencrypt: Command = {
             `${count(unreadable)} that no key opens ${removes ? "removed" : "left as they are"}`,
           );
         if (missed > 0) await terminal.line(`${count(missed)} that requests kept writing to: run it again`);
-        await terminal.line(
-          complete ? "Nothing is left that needs an older key." : "Something is left: see above.",
-        );
+        if (complete) await terminal.line("Nothing is left that needs an older key.");
+        else if (unreadable + missed > 0) await terminal.line("Something is left: see above.");
+        else await terminal.line("The key that seals has changed meanwhile: run it again.");
       }
       return complete ? EXIT.ok : EXIT.findings;
     });

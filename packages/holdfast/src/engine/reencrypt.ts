@@ -38,8 +38,8 @@ export interface ReencryptProgress {
   /** Where another pass can go on; undefined at the end. */
   readonly cursor: string | undefined;
   /**
-   * Whether the pass has come to the end and has left nothing that needs an older key. Then those may be dropped, where every
-   * server has sealed with the first since before it began.
+   * Whether the pass has come to the end and has left nothing that needs an older key; not so where another key has come to seal
+   * meanwhile. Then those may be dropped, where every server has sealed with the first since before it began.
    */
   readonly complete: boolean;
 }
@@ -65,6 +65,10 @@ export async function reencrypt(
     throw new ConfigurationError("unreadable", `expected "keep" or "delete", got ${shown(unreadable)}`);
   const counts = { scanned: 0, changed: 0, unreadable: 0, missed: 0 };
   let lost = 0;
+  // Where another key comes to seal meanwhile, what has been looked at by then needs the older one.
+  const mark = sealing.sealer.seal("", "");
+  let sameKey = true;
+  const isFirstKey = () => sealing.sealer.open(mark, "")?.sealedByOlderKey === false;
 
   async function visit({ id, record }: StoredSession): Promise<void> {
     let current: StoreRecord | undefined = record;
@@ -111,7 +115,8 @@ export async function reencrypt(
     counts.scanned += page.sessions.length;
     cursor = page.next;
     const ended = cursor === undefined;
-    const complete = ended && lost === 0 && counts.missed === 0;
+    sameKey &&= !sealing.seals || isFirstKey();
+    const complete = ended && sameKey && lost === 0 && counts.missed === 0;
     const progress = { ...counts, cursor, complete };
     onProgress?.(progress);
     if (ended || signal?.aborted) return progress;
