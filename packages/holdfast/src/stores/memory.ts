@@ -1,12 +1,27 @@
 import { ConfigurationError } from "../errors.js";
 import { inProduction, warn } from "../warn.js";
-import type { Store, StoreRecord } from "./contract.js";
+import type { Store, StoredSession, StoreRecord } from "./contract.js";
 
 export interface MemoryStoreOptions {
   /** The most sessions kept; beyond it the one unused for longest is dropped. Default: 10,000. */
   maxSessions?: number;
   /** The most memory that payloads may take, in bytes; beyond it the same. Default: 64 MiB. */
   maxBytes?: number;
+}
+
+/** Between the one used before and the one used after. */
+interface Place {
+  older: Place;
+  newer: Place;
+}
+
+/**
+ * A record in its place in the order of use. The order is not that of the map: to take a record out of a map and put it back
+ * with each use makes the map grow anew now and then, and V8's garbage collector keeps what was in the old one for long.
+ */
+interface Entry extends Place {
+  readonly id: string;
+  record: StoreRecord;
 }
 
 /**
@@ -24,85 +39,120 @@ export function memoryStore(options: MemoryStoreOptions = {}): Store {
     );
   }
 
-  /** In the order of their last use. */
-  const records = new Map<string, StoreRecord>();
+  const entries = new Map<string, Entry>();
+  /** The order of use is a ring: here it begins, with the one unused for longest, and ends. */
+  const ends = {} as Place;
+  ends.newer = ends;
+  ends.older = ends;
   const idsByUser = new Map<string, Set<string>>();
   let bytes = 0;
 
-  function put(id: string, record: StoreRecord): void {
-    remove(id);
-    records.set(id, record);
-    bytes += sizeOf(record);
-    if (record.userId !== null) {
-      const ids = idsByUser.get(record.userId) ?? new Set();
-      idsByUser.set(record.userId, ids.add(id));
-    }
-    if (records.size > maxSessions || bytes > maxBytes) evict(id);
+  function use(entry: Entry): void {
+    if (entry.newer === ends) return;
+    leave(entry);
+    joinAsNewest(entry);
   }
 
-  /** @param newest the one that came in just now: it stays. */
-  function evict(newest: string): void {
-    for (const oldest of records.keys()) {
-      if ((records.size <= maxSessions && bytes <= maxBytes) || oldest === newest) break;
-      remove(oldest);
+  function leave(place: Place): void {
+    place.older.newer = place.newer;
+    place.newer.older = place.older;
+  }
+
+  function joinAsNewest(place: Place): void {
+    place.older = ends.older;
+    place.newer = ends;
+    ends.older.newer = place;
+    ends.older = place;
+  }
+
+  function exchange(entry: Entry, record: StoreRecord): void {
+    const { id, record: before } = entry;
+    bytes += sizeOf(record) - sizeOf(before);
+    entry.record = record;
+    if (record.userId === before.userId) return;
+    removeFromUser(before.userId, id);
+    addToUser(record.userId, id);
+  }
+
+  function keepWithinLimits(newest: Entry): void {
+    while ((entries.size > maxSessions || bytes > maxBytes) && ends.newer !== newest) {
+      remove((ends.newer as Entry).id);
     }
   }
 
   function remove(id: string): void {
-    const record = records.get(id);
-    if (record === undefined) return;
-    records.delete(id);
-    bytes -= sizeOf(record);
-    if (record.userId === null) return;
-    const ids = idsByUser.get(record.userId)!;
-    ids.delete(id);
-    if (ids.size === 0) idsByUser.delete(record.userId);
+    const entry = entries.get(id);
+    if (entry === undefined) return;
+    entries.delete(id);
+    leave(entry);
+    bytes -= sizeOf(entry.record);
+    removeFromUser(entry.record.userId, id);
   }
+
+  function addToUser(userId: string | null, id: string): void {
+    if (userId === null) return;
+    const ids = idsByUser.get(userId) ?? new Set();
+    idsByUser.set(userId, ids.add(id));
+  }
+
+  function removeFromUser(userId: string | null, id: string): void {
+    if (userId === null) return;
+    const ids = idsByUser.get(userId)!;
+    ids.delete(id);
+    if (ids.size === 0) idsByUser.delete(userId);
+  }
+
+  const entryOf = (id: string): StoredSession => ({ id, record: entries.get(id)!.record });
 
   return {
     name: "memory",
 
     load(id) {
-      const record = records.get(id);
-      if (record !== undefined) {
-        records.delete(id);
-        records.set(id, record);
-      }
-      return record;
+      const entry = entries.get(id);
+      if (entry !== undefined) use(entry);
+      return entry?.record;
     },
 
     create(id, record) {
-      if (records.has(id)) return false;
-      put(id, record);
+      if (entries.has(id)) return false;
+      const entry = { id, record, older: ends, newer: ends };
+      entries.set(id, entry);
+      joinAsNewest(entry);
+      bytes += sizeOf(record);
+      addToUser(record.userId, id);
+      keepWithinLimits(entry);
       return true;
     },
 
     replace(id, expectedVersion, record) {
-      const current = records.get(id);
-      if (current === undefined) return { status: "gone" };
-      if (current.version !== expectedVersion) return { status: "conflict", record: current };
-      put(id, record);
+      const entry = entries.get(id);
+      if (entry === undefined) return { status: "gone" };
+      if (entry.record.version !== expectedVersion) return { status: "conflict", record: entry.record };
+      exchange(entry, record);
+      use(entry);
+      keepWithinLimits(entry);
       return { status: "done" };
     },
 
     touch(id, idleDeadline) {
-      const current = records.get(id);
-      if (current === undefined) return false;
+      const entry = entries.get(id);
+      if (entry === undefined) return false;
+      const current = entry.record;
       if (idleDeadline <= current.idleDeadline || idleDeadline > current.absoluteDeadline) return false;
-      records.set(id, { ...current, idleDeadline });
+      entry.record = { ...current, idleDeadline };
       return true;
     },
 
     delete: remove,
 
     sweep({ now }) {
-      const before = records.size;
-      for (const [id, { idleDeadline }] of records) if (idleDeadline <= now) remove(id);
-      return before - records.size;
+      const before = entries.size;
+      for (const { id, record } of entries.values()) if (record.idleDeadline <= now) remove(id);
+      return before - entries.size;
     },
 
     listByUser(userId) {
-      return [...(idsByUser.get(userId) ?? [])].map((id) => ({ id, record: records.get(id)! }));
+      return [...(idsByUser.get(userId) ?? [])].map(entryOf);
     },
 
     deleteByUser(userId, except) {
@@ -112,28 +162,28 @@ export function memoryStore(options: MemoryStoreOptions = {}): Store {
     },
 
     scan(cursor, limit) {
-      // Reading moves a record to the end of the map, so the order of use is no order to go on in.
-      const ids = [...records.keys()].filter((id) => cursor === undefined || id > cursor).sort();
+      // By id, so that what comes and goes between two pages moves nothing.
+      const ids = [...entries.keys()].filter((id) => cursor === undefined || id > cursor).sort();
       const page = ids.slice(0, limit);
       return {
-        sessions: page.map((id) => ({ id, record: records.get(id)! })),
+        sessions: page.map(entryOf),
         next: ids.length > limit ? page.at(-1) : undefined,
       };
     },
 
     rewrite(id, expectedVersion, payload) {
-      const current = records.get(id);
-      if (current?.version !== expectedVersion) return false;
-      const { idleDeadline, absoluteDeadline, userId } = current;
-      const next = { version: expectedVersion + 1, payload, idleDeadline, absoluteDeadline, userId };
+      const entry = entries.get(id);
+      if (entry?.record.version !== expectedVersion) return false;
+      const { idleDeadline, absoluteDeadline, userId } = entry.record;
       // In its place: nobody has used it.
-      records.set(id, next);
-      bytes += sizeOf(next) - sizeOf(current);
+      exchange(entry, { version: expectedVersion + 1, payload, idleDeadline, absoluteDeadline, userId });
       return true;
     },
 
     close() {
-      records.clear();
+      entries.clear();
+      ends.newer = ends;
+      ends.older = ends;
       idsByUser.clear();
       bytes = 0;
     },
