@@ -1,3 +1,4 @@
+import { isRevokeReason, type RevokeOptions } from "../engine/revocation.js";
 import { StoreCorruptError } from "../errors.js";
 import { isSessionId } from "../token/token.js";
 import { STORE_OPTIONS, YES } from "./arguments.js";
@@ -25,6 +26,11 @@ export const revoke: Command = {
     user: { type: "string", value: "USER", about: "every session of this user" },
     except: { type: "string", value: "ID", about: "but for this one (with --user)" },
     all: { type: "boolean", about: "every session of everybody" },
+    reason: {
+      type: "string",
+      value: "REASON",
+      about: 'what their browsers find in session.reason: "password-changed", …',
+    },
     ...YES,
     ...STORE_OPTIONS,
   },
@@ -38,15 +44,34 @@ export const revoke: Command = {
     if (except !== undefined && (options.user === undefined || !isSessionId(except)))
       throw new UsageError("--except takes a whole session id, and goes with --user");
     const id = positionals.length > 0 ? sessionIdIn(invocation) : undefined;
+    const revoking = reasonIn(invocation);
     return withSessions(invocation, async (open) => {
-      if (id !== undefined) return revokeOne(invocation, open, id);
-      if (options.all === true) return revokeAll(invocation, open);
-      return revokeOfUser(invocation, open, text(invocation, "user")!, except);
+      if (id !== undefined) return revokeOne(invocation, open, id, revoking);
+      if (options.all === true) return revokeAll(invocation, open, revoking);
+      return revokeOfUser(invocation, open, text(invocation, "user")!, {
+        ...revoking,
+        ...(except && { except }),
+      });
     });
   },
 };
 
-async function revokeOne(invocation: Invocation, open: OpenSessions, id: string): Promise<number> {
+/** @throws UsageError for a reason that is none. */
+function reasonIn(invocation: Invocation): RevokeOptions {
+  const reason = text(invocation, "reason");
+  if (reason === undefined) return {};
+  if (isRevokeReason(reason)) return { reason };
+  throw new UsageError(
+    '--reason takes "revoked", "password-changed", "account-disabled", or "app:" with lower-case letters, digits and hyphens',
+  );
+}
+
+async function revokeOne(
+  invocation: Invocation,
+  open: OpenSessions,
+  id: string,
+  revoking: RevokeOptions,
+): Promise<number> {
   const all = open.sessions.ofEveryone();
   const session = await all.find(id);
   if (session === undefined) return done(invocation, 0, "no such living session");
@@ -55,24 +80,28 @@ async function revokeOne(invocation: Invocation, open: OpenSessions, id: string)
   const client = clientName(session.client);
   const details = [client, `last seen ${seen}`].filter(Boolean).join(", ");
   await ask(invocation, open, `End ${visible(`${whose} (${details})`)}`);
-  return done(invocation, (await all.revoke(id)) ? 1 : 0, "it has ended meanwhile");
+  return done(invocation, (await all.revoke(id, revoking)) ? 1 : 0, "it has ended meanwhile");
 }
 
 async function revokeOfUser(
   invocation: Invocation,
   open: OpenSessions,
   user: string,
-  except: string | undefined,
+  revoking: RevokeOptions & { except?: string },
 ): Promise<number> {
   const theirs = open.sessions.ofUser(user);
-  const meant = (await theirs.list()).filter(({ id }) => id !== except);
+  const meant = (await theirs.list()).filter(({ id }) => id !== revoking.except);
   if (meant.length === 0) return done(invocation, 0, "this user has no living session to end");
   await ask(invocation, open, `End ${counted(meant.length, "session")} of ${visible(user)}`);
-  const ended = await theirs.revokeAll(except === undefined ? {} : { except });
+  const ended = await theirs.revokeAll(revoking);
   return done(invocation, ended, "they have ended meanwhile");
 }
 
-async function revokeAll(invocation: Invocation, open: OpenSessions): Promise<number> {
+async function revokeAll(
+  invocation: Invocation,
+  open: OpenSessions,
+  revoking: RevokeOptions,
+): Promise<number> {
   const { terminal } = invocation;
   const { sessions } = open;
   const counting = new Progress(terminal, "counting sessions");
@@ -94,7 +123,7 @@ async function revokeAll(invocation: Invocation, open: OpenSessions): Promise<nu
   const interrupted = () => terminal.note(`${counted(ending.done, "session")} had ended by then`);
   process.once("SIGINT", interrupted);
   try {
-    return done(invocation, await sessions.ofEveryone().revokeAll(), "they have ended meanwhile", {
+    return done(invocation, await sessions.ofEveryone().revokeAll(revoking), "they have ended meanwhile", {
       before: () => ending.end(),
       unreadable,
     });

@@ -7,6 +7,7 @@ import { type Command, EXIT, type Invocation, UsageError } from "./command.js";
 import { type OpenSessions, withSessions } from "./open.js";
 import { clientName, sessionObject } from "./summary.js";
 import { printFacts } from "./table.js";
+import { visible } from "./visible.js";
 import { moment, relative } from "./wording.js";
 
 export const show: Command = {
@@ -65,8 +66,8 @@ function objectOf({ engine }: OpenSessions, asked: string, destination: Destinat
     };
   }
   if (destination.kind === "ended") {
-    const { ended, at } = destination.tombstone;
-    return { state: "ended", id: asked, ended, endedAt: new Date(at).toISOString() };
+    const { ended, at, reason } = destination.tombstone;
+    return { state: "ended", id: asked, ended, reason: reason ?? null, endedAt: new Date(at).toISOString() };
   }
   return { state: destination.kind === "expired" ? "expired" : "unknown", id: asked };
 }
@@ -94,8 +95,9 @@ async function print(
       ["client", clientName(session.client) || undefined],
     ]);
   } else if (destination.kind === "ended") {
-    const { ended, at } = destination.tombstone;
-    await terminal.line(`ended: ${ENDINGS[ended]}, ${relative(at, now)}`);
+    const { ended, at, reason } = destination.tombstone;
+    const why = reason === undefined || reason === ended ? "" : ` (${visible(reason)})`;
+    await terminal.line(`ended: ${ENDINGS[ended]}${why}, ${relative(at, now)}`);
   } else if (destination.kind === "expired") {
     await terminal.line(`expired ${relative(destination.record.idleDeadline, now)}, and waits for the sweep`);
   } else {

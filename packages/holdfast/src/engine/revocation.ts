@@ -31,7 +31,8 @@ export function isEndReason(reason: unknown): reason is EndReason {
   return isRevokeReason(reason) || LIBRARY_REASONS.includes(reason as string);
 }
 
-function isRevokeReason(reason: unknown): reason is RevokeReason {
+/** Whether an application may say this as the reason. */
+export function isRevokeReason(reason: unknown): reason is RevokeReason {
   return typeof reason === "string" && (REASONS.includes(reason) || APP_REASON.test(reason));
 }
 

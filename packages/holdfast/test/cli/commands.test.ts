@@ -226,6 +226,16 @@ describe("revoke", () => {
     expect((await holdfast(["revoke", "--all", "--yes", "--store", path])).code).toBe(1);
   });
 
+  it("says what for, to the browser that comes with the token, and takes no other reason", async () => {
+    const { path, ids } = await storeWith("ada");
+    const revoke = (reason: string) =>
+      holdfast(["revoke", ids[0]!, "--yes", "--reason", reason, "--store", path]);
+    const refused = await revoke("because");
+    expect(refused).toMatchObject({ code: 2, stderr: expect.stringContaining('"password-changed"') });
+    expect((await revoke("password-changed")).code).toBe(0);
+    expect((await holdfast(["show", ids[0]!, "--store", path])).stdout).toContain("password-changed");
+  });
+
   it("wants to know whose, and only once", async () => {
     const { path, ids } = await storeWith("ada");
     for (const args of [[], [ids[0]!, "--all"], ["--user", "ada", "--all"], ["--all", "--except", ids[0]!]])
