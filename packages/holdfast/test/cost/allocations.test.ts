@@ -8,12 +8,12 @@ import { measuredBy } from "./in-process-of-its-own.js";
  * doubling fails. Whoever makes a request cheaper lowers its limit.
  */
 const LIMITS = {
-  anonymous: 2_100,
-  forged: 3_900,
-  read: 6_900,
-  write: 22_000,
-  read20k: 430_000,
-  write20k: 430_000,
+  anonymous: 2_200,
+  forged: 4_000,
+  read: 4_900,
+  write: 9_700,
+  read20k: 195_000,
+  write20k: 332_000,
 };
 
 describe("bytes allocated by", () => {
