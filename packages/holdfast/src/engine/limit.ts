@@ -79,7 +79,7 @@ export class Place {
   }
 
   /**
-   * @param login the name that the session has already, where its user logs in again.
+   * @param login the name that the session has already, where its user logs in again; whoever asks under one name shares a place.
    * @throws TooManySessionsError
    */
   static async take(engine: Engine, userId: string, login = newLogin()): Promise<Place> {

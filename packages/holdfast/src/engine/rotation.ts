@@ -60,7 +60,7 @@ export async function login(active: ActiveSession, userId: string, terms: LoginT
 }
 
 /** A login that took so long that its place went to another is ended again. */
-async function settle(active: ActiveSession, place: Place): Promise<void> {
+export async function settle(active: ActiveSession, place: Place): Promise<void> {
   try {
     await place.settle();
   } catch (error) {

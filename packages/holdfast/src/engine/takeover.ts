@@ -8,7 +8,7 @@ import { contentsOf, follow } from "./follow.js";
 import { enforceLimit, Place } from "./limit.js";
 import { asked, isOldRefused, LONGEST, type OldContents, type OldSession } from "./migration.js";
 import { encodeTombstone, fixedRecord } from "./record.js";
-import { assertUserId } from "./rotation.js";
+import { assertUserId, settle } from "./rotation.js";
 import { storeNew } from "./write.js";
 
 /**
@@ -82,7 +82,7 @@ async function storeTakenOver(
   const { keepsOld } = engine.migration!;
   const token = newToken();
   const id = sessionIdOf(token);
-  const place = userId === undefined ? undefined : await placeFor(active, userId);
+  const place = userId === undefined ? undefined : await placeFor(active, userId, marker.id);
   if (place === "none") return;
   active.data = { ...active.data, ...data };
   const composed = active.compose(active.dataText(), {
@@ -119,14 +119,17 @@ async function storeTakenOver(
   if (!keepsOld && old.inStore) await removeTakenOver(engine, old, marker.id, forLong, composed.record);
   if (userId === undefined) return;
   await removeAbandoned(engine, userId, marker.id, id);
-  await place?.settle();
+  if (place !== undefined) await settle(active, place);
   await enforceLimit(engine, userId);
 }
 
-/** Where logins beyond the limit are refused, so are takeovers: the old session waits for a place. */
-async function placeFor(active: ActiveSession, userId: string): Promise<Place | "none"> {
+/**
+ * Where logins beyond the limit are refused, so are takeovers: the old session waits for a place. Requests that overlap share one, by
+ * the name of what they take over: otherwise the second would be refused for the first, and begin a session in place of it.
+ */
+async function placeFor(active: ActiveSession, userId: string, login: string): Promise<Place | "none"> {
   try {
-    return await Place.take(active.engine, userId);
+    return await Place.take(active.engine, userId, login);
   } catch (error) {
     if (!(error instanceof TooManySessionsError)) throw error;
     active.reason = "limit";

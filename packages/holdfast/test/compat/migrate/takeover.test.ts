@@ -10,6 +10,7 @@ import type { SessionsOptions } from "../../../src/engine/create-sessions.js";
 import type { Session } from "../../../src/engine/session.js";
 import type { Store } from "../../../src/stores/contract.js";
 import { memoryStore } from "../../../src/stores/memory.js";
+import { Barrier } from "../../support/barrier.js";
 import { Browser, listen } from "../../support/browser.js";
 import { type Data, openShop, type TestShop } from "../../support/shop.js";
 import { STORES } from "../../support/stores.js";
@@ -473,6 +474,70 @@ it("where logins past the limit are refused, so are takeovers: the old session w
   expect(await listOf()).toHaveLength(1);
   await first.post("/logout");
   expect(await session(second)).toMatchObject({ userId: "ada", data: { cart: ["book"] } });
+});
+
+it("requests that overlap and take over one old session need one place, and lose nothing", async () => {
+  const store = memoryStore();
+  const storing = new Barrier();
+  let hold = true;
+  await open(
+    {
+      ...store,
+      async create(id, record, call) {
+        if (hold && record.userId === "ada") {
+          hold = false;
+          await storing.wait();
+        }
+        return store.create(id, record, call);
+      },
+    },
+    {},
+    { maxSessionsPerUser: 1, atSessionLimit: "refuse" },
+  );
+  const browser = await arrive();
+  const [one, other] = [browser, browser.twin()];
+  const slow = one.post("/set/slow/1");
+  await storing.arrived();
+  await other.post("/set/fast/1");
+  storing.open();
+  await slow;
+  expect(named("refused-login")).toEqual([]);
+  expect(await session(other)).toMatchObject({ userId: "ada", data: { slow: "1", fast: "1" } });
+  expect(await session(one)).toMatchObject({ userId: "ada" });
+  expect(await listOf()).toHaveLength(1);
+  await other.post("/logout");
+  const another = shop.browser();
+  expect((await another.post("/login/ada")).status).toBe(302);
+});
+
+it("a takeover that took longer than a place is kept is undone where that went to another", async () => {
+  const store = memoryStore();
+  const storing = new Barrier();
+  let hold = true;
+  await open(
+    {
+      ...store,
+      async create(id, record, call) {
+        if (hold && record.userId === "ada") {
+          hold = false;
+          await storing.wait();
+        }
+        return store.create(id, record, call);
+      },
+    },
+    {},
+    { maxSessionsPerUser: 1, atSessionLimit: "refuse" },
+  );
+  const [late, fast] = [await arrive(), shop.browser()];
+  const slow = late.get("/session");
+  await storing.arrived();
+  shop.clock.advance(MINUTE);
+  expect((await fast.post("/login/ada")).status).toBe(302);
+  storing.open();
+  expect((await slow).status).toBe(409);
+  expect(await session(late)).toMatchObject({ isNew: true });
+  expect(await session(fast)).toMatchObject({ userId: "ada" });
+  expect(await listOf()).toHaveLength(1);
 });
 
 it("revokeAll in the middle of a takeover ends that session, too, at whichever step it comes", async () => {
