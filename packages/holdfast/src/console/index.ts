@@ -307,7 +307,7 @@ function ignoreActivityOf(context: unknown): void {
 function queryOf(parameters: URLSearchParams): Query {
   const page = Number(parameters.get("page") ?? 1);
   return {
-    search: (parameters.get("q") ?? "").trim().slice(0, 255),
+    search: (parameters.get("q") ?? "").slice(0, 255),
     page: Number.isSafeInteger(page) ? page : 1,
   };
 }

@@ -55,7 +55,14 @@ export class Reading {
 
   /** What a search finds: a user's sessions, or one by its id; without one, the first that the store gives. */
   async list(search: string): Promise<Listing> {
-    if (search !== "") return this.#search(search);
+    if (search !== "") {
+      const found = await this.#search(search);
+      // As it is at first: somebody may be called the same as another but for a blank.
+      const trimmed = search.trim();
+      return found.sessions.length > 0 || trimmed === search || trimmed === ""
+        ? found
+        : this.#search(trimmed);
+    }
     const now = this.#engine.clock();
     if (this.#listing === undefined || Math.abs(now - this.#listing.at) > FRESH) {
       const listing = this.#first();

@@ -175,6 +175,25 @@ describe("an action", () => {
     expect((await admin.get("/admin/sessions?ended=2")).body).toContain("2 sessions were ended.");
   });
 
+  it("is for the user whose link was followed, and for no other whose name differs by blanks", async () => {
+    const { app, admin } = await asAdmin();
+    await app.people("ada", " ada", "ada ", " ");
+    for (const name of [" ada", "ada ", " "]) {
+      const { body } = await admin.get("/admin/sessions");
+      const [, id] = (await app.sessions.ofUser(name).list()).map((one) => [one, one.id])[0]!;
+      const [, link] = new RegExp(`id="user-${id}" href="([^"]+)"`).exec(body)!;
+      const found = (await admin.get(link!)).body;
+      expect(found, name).toContain("1 session found.");
+      expect(found, name).toContain(`name="q" value="${name}"`);
+      const fields = new URLSearchParams({ token: tokenIn(found), what: "user", q: name, confirmed: "yes" });
+      expect(await submit(app, admin, fields)).toMatchObject({ status: 303 });
+      expect(await app.sessions.ofUser(name).list(), name).toEqual([]);
+      expect(await app.sessions.ofUser("ada").list(), name).toHaveLength(1);
+    }
+    // Somebody typed, or pasted, more than the name.
+    expect((await admin.get("/admin/sessions?q=%20ada%20")).body).toContain("1 session found.");
+  });
+
   it("asks first, and does nothing before that", async () => {
     const { app, admin } = await asAdmin();
     await app.people("ada");
