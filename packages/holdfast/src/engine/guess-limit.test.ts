@@ -167,6 +167,15 @@ describe("the limit of guesses", () => {
     expect(await by("192.0.2.9, 192.0.2.10", "d")).toBe(200);
   });
 
+  it("says so where the function that names clients gives no name: a promise would be another client each time", async () => {
+    const { sessions } = start({ max: 1, client: (async () => "device") as never });
+    const opened = async () => sessions.open(requestWith("__Host-sid=guess"));
+    await expect(opened()).rejects.toMatchObject({
+      code: "ERR_HOLDFAST_CONFIG",
+      message: "guessLimit.client: the function gave an object, not text or undefined",
+    });
+  });
+
   it("takes a name that the option gives, and limits nobody without one", async () => {
     const { guess } = start({ max: 1, client: (request) => request.header("x-device") });
     expect([

@@ -106,7 +106,7 @@ export class GuessLimit {
   }
 
   #client(engine: Engine, request: SessionRequest): string | undefined {
-    if (this.#clientOf !== undefined) return this.#clientOf(request);
+    if (this.#clientOf !== undefined) return named(this.#clientOf(request));
     const address = clientAddressOf(request, engine.trustsProxy);
     if (address !== undefined) return clientKeyOf(address);
     if (!this.#warned) {
@@ -134,6 +134,15 @@ export class GuessLimit {
   #numberOf(value: string): number {
     return Number.parseInt(hash("sha256", this.#salt + value, "hex").slice(0, 12), 16);
   }
+}
+
+/** Anything else, as a promise, would be another client with each request, and nobody limited. */
+function named(client: unknown): string | undefined {
+  if (client === undefined || typeof client === "string") return client;
+  throw new ConfigurationError(
+    "guessLimit.client",
+    `the function gave ${shown(client)}, not text or undefined`,
+  );
 }
 
 /** The option `guessLimit`: true stands for all defaults. */
