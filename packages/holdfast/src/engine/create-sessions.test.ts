@@ -5,6 +5,7 @@ import { cookieStore } from "../stores/cookie.js";
 import { SECRET_COMMAND } from "../token/secret.js";
 import { secretsFromEnv } from "../token/secret-text.js";
 import { createSessions, type SessionsOptions } from "./create-sessions.js";
+import { behind, digestOf } from "./given.js";
 import type { Sessions } from "./sessions.js";
 
 const SECRET = "Zk3vQ9xT7mLw2Rb8Yc5Nd1Hf6Js4Gp0Ue-aVi_oXqK";
@@ -47,6 +48,16 @@ function refusal(options: object): ConfigurationError {
 }
 
 describe("createSessions", () => {
+  it("keeps no secret, and no key, among what it was given", () => {
+    const key = `${SECRET}-another`;
+    const { given } = behind(create({ encrypt: { keys: [key], plain: "read" } }))!;
+    expect(given.options).toMatchObject({ encrypt: { plain: "read" } });
+    expect(JSON.stringify(given)).not.toContain(SECRET);
+    expect(given.secretDigests).toEqual([digestOf(SECRET), digestOf(key)]);
+    for (const encrypt of [true, false, undefined])
+      expect(behind(create({ encrypt }))!.given.options.encrypt).toBe(encrypt);
+  });
+
   it("needs secrets and a store, and nothing else", () => {
     expect(create({})).toHaveProperty("open");
   });

@@ -125,7 +125,7 @@ describe("settings", () => {
     const missing = await examine(sessionsWith("secrets: []"));
     expect(missing.ids).toEqual(["settings-refused"]);
     const run = async (secrets: string) => {
-      const module = sessionsWith(`secrets: ${secrets}, encrypt: false`);
+      const module = sessionsWith(`encrypt: false, secrets: ${secrets}`);
       const outcome = await holdfast(["doctor", module, "--json"], {
         SECRETS: "keyboard cat",
         STORE: temporaryFile("sessions.db"),
@@ -137,6 +137,8 @@ describe("settings", () => {
     expect(await run("[process.env.SECRETS]")).toContain("secret-weak");
     expect(await run(`[process.env.SECRETS, "${GOOD_SECRET}"]`)).toContain("secret-in-source");
     expect(await run("[process.env.SECRETS]")).not.toContain("secret-in-source");
+    const key = `[process.env.SECRETS], encrypt: { keys: ["${GOOD_SECRET}"] }, remember: false`;
+    expect(await run(key)).toContain("secret-in-source");
     expect(await run("[process.env.SECRETS]")).toContain("node-env");
   });
 
