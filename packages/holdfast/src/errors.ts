@@ -1,4 +1,4 @@
-import type { CsrfRule } from "./engine/csrf.js";
+import type { CsrfRule } from "./engine/guard/csrf.js";
 import { quietCause } from "./quiet-cause.js";
 import { warn } from "./warn.js";
 

@@ -11,16 +11,7 @@ export {
 export type { AuditLevel } from "./audit/vocabulary.js";
 
 export type { Duration } from "./duration.js";
-export type { AllSessions, StoredSessionSummary } from "./engine/all-sessions.js";
 export type { Authentication, ElevationNeeds, MeansOfAuthentication } from "./engine/authentication.js";
-export type { ClientDescription } from "./engine/client.js";
-export type {
-  ClientChange,
-  ClientChangeAnswer,
-  ClientChangeOptions,
-  ClientProperty,
-  SeenClient,
-} from "./engine/client-change.js";
 export { type Codec, jsonCodec } from "./engine/codec.js";
 export {
   type CookieSessionsOptions,
@@ -28,9 +19,8 @@ export {
   type InitialData,
   type SessionsOptions,
 } from "./engine/create-sessions.js";
-export type { CsrfOptions, CsrfRule } from "./engine/csrf.js";
-export type { EncryptOptions } from "./engine/encrypt.js";
-export type { OnEndOptions, SessionEnd, SessionEndListener } from "./engine/endings.js";
+export type { EncryptOptions } from "./engine/encryption/encrypt.js";
+export type { ReencryptOptions, ReencryptProgress } from "./engine/encryption/reencrypt.js";
 export type {
   AnySessionEvent,
   CookieRejection,
@@ -41,17 +31,24 @@ export type {
 } from "./engine/events.js";
 export { sessionEventNames } from "./engine/events.js";
 export type { Exchange } from "./engine/exchange.js";
-export type { Explanation, Remark, RemarkCode } from "./engine/explanation.js";
-export type { GuessLimitOptions } from "./engine/guess-limit.js";
+export type { Explanation, Remark, RemarkCode } from "./engine/explain/explanation.js";
+export type { ClientDescription } from "./engine/guard/client.js";
+export type {
+  ClientChange,
+  ClientChangeAnswer,
+  ClientChangeOptions,
+  ClientProperty,
+  SeenClient,
+} from "./engine/guard/client-change.js";
+export type { CsrfOptions, CsrfRule } from "./engine/guard/csrf.js";
+export type { GuessLimitOptions } from "./engine/guard/guess-limit.js";
 export type { RememberOptions } from "./engine/lifetime.js";
 export type { MergeStrategies, MergeStrategy } from "./engine/merge.js";
+export type { OnEndOptions, SessionEnd, SessionEndListener } from "./engine/on-end.js";
 export { aal1, aal2, aal3 } from "./engine/presets.js";
 export type { SessionReason } from "./engine/reason.js";
 export type { Identity } from "./engine/record.js";
-export type { ReencryptOptions, ReencryptProgress } from "./engine/reencrypt.js";
 export type { SessionRequest, TrustProxy } from "./engine/request.js";
-export type { RevocableUser } from "./engine/revocable-user.js";
-export type { EndReason, RevokedBy, RevokeOptions, RevokeReason } from "./engine/revocation.js";
 export type {
   DefaultData,
   ElevateOptions,
@@ -62,7 +59,10 @@ export type {
 } from "./engine/session.js";
 export type { CookieSessions, RevocableCookieSessions, SessionSource, Sessions } from "./engine/sessions.js";
 export type { ResponseHeaders, TransportOption } from "./engine/transport.js";
-export type { SessionSummary, UserSessions } from "./engine/user-sessions.js";
+export type { AllSessions, StoredSessionSummary } from "./engine/users/all-sessions.js";
+export type { RevocableUser } from "./engine/users/revocable-user.js";
+export type { EndReason, RevokedBy, RevokeOptions, RevokeReason } from "./engine/users/revocation.js";
+export type { SessionSummary, UserSessions } from "./engine/users/user-sessions.js";
 export * from "./errors.js";
 export { safeReturnTo } from "./return-to.js";
 export { type CookieStore, type CookieStoreOptions, cookieStore } from "./stores/cookie.js";

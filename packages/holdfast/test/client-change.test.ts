@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, it } from "vitest";
-import { networkIn } from "../src/engine/client-address.js";
-import type { ClientChangeOptions } from "../src/engine/client-change.js";
 import { createSessions, type SessionsOptions } from "../src/engine/create-sessions.js";
+import { networkIn } from "../src/engine/guard/client-address.js";
+import type { ClientChangeOptions } from "../src/engine/guard/client-change.js";
 import { cookieStore } from "../src/stores/cookie.js";
 import { memoryStore } from "../src/stores/memory.js";
 import { Barrier } from "./support/barrier.js";

@@ -1,9 +1,9 @@
 import fc from "fast-check";
 import { afterEach, describe, expect, it } from "vitest";
-import { addBackchannel } from "../src/engine/backchannel.js";
 import { createSessions, type SessionsOptions } from "../src/engine/create-sessions.js";
-import type { CsrfOptions } from "../src/engine/csrf.js";
 import type { Exchange } from "../src/engine/exchange.js";
+import { addBackchannel } from "../src/engine/guard/backchannel.js";
+import type { CsrfOptions } from "../src/engine/guard/csrf.js";
 import type { SessionRequest } from "../src/engine/request.js";
 import type { Session } from "../src/engine/session.js";
 import type { Sessions } from "../src/engine/sessions.js";

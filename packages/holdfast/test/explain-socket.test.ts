@@ -15,7 +15,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
 import { createSessions } from "../src/engine/create-sessions.js";
-import { askForExplanations } from "../src/engine/explain-socket.js";
+import { askForExplanations } from "../src/engine/explain/socket.js";
 import type { Sessions } from "../src/engine/sessions.js";
 import { memoryStore } from "../src/stores/memory.js";
 import { finish, requestWith } from "./support/exchange.js";

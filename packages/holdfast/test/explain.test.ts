@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { createSessions, type SessionsOptions } from "../src/engine/create-sessions.js";
 import type { Exchange } from "../src/engine/exchange.js";
-import type { Explanation } from "../src/engine/explanation.js";
+import type { Explanation } from "../src/engine/explain/explanation.js";
 import type { SessionRequest } from "../src/engine/request.js";
 import type { Session } from "../src/engine/session.js";
 import type { Sessions } from "../src/engine/sessions.js";

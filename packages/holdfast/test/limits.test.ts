@@ -1,8 +1,8 @@
 import fc from "fast-check";
 import { afterEach, describe, expect, it } from "vitest";
 import { createSessions, type SessionsOptions } from "../src/engine/create-sessions.js";
-import { beyondNewest } from "../src/engine/limit.js";
-import type { LivingSession } from "../src/engine/living-sessions.js";
+import { beyondNewest } from "../src/engine/users/limit.js";
+import type { LivingSession } from "../src/engine/users/living-sessions.js";
 import type { Store } from "../src/stores/contract.js";
 import { sqliteStore } from "../src/stores/sqlite.js";
 import { Barrier } from "./support/barrier.js";

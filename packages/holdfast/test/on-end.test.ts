@@ -5,7 +5,7 @@ import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { createSessions, type SessionsOptions } from "../src/engine/create-sessions.js";
-import type { SessionEnd } from "../src/engine/endings.js";
+import type { SessionEnd } from "../src/engine/on-end.js";
 import type { Session } from "../src/engine/session.js";
 import type { Sessions } from "../src/engine/sessions.js";
 import type { Store } from "../src/stores/contract.js";

@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, it } from "vitest";
 import type { SessionsOptions } from "../src/engine/create-sessions.js";
 import { createSessions } from "../src/engine/create-sessions.js";
-import type { RevokeOptions } from "../src/engine/revocation.js";
+import type { RevokeOptions } from "../src/engine/users/revocation.js";
 import type { Store } from "../src/stores/contract.js";
 import { cookieStore } from "../src/stores/cookie.js";
 import { memoryStore } from "../src/stores/memory.js";

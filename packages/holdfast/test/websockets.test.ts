@@ -10,7 +10,7 @@ import { WebSocket, WebSocketServer } from "ws";
 import { expressSessions } from "../src/adapters/express.js";
 import { type UpgradeOptions, upgradeSession } from "../src/adapters/upgrade.js";
 import { createSessions } from "../src/engine/create-sessions.js";
-import type { SessionEnd } from "../src/engine/endings.js";
+import type { SessionEnd } from "../src/engine/on-end.js";
 import type { Session } from "../src/engine/session.js";
 import type { Sessions } from "../src/engine/sessions.js";
 import type { Store } from "../src/stores/contract.js";

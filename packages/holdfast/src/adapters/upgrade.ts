@@ -1,5 +1,5 @@
 import type { IncomingMessage } from "node:http";
-import { assertOrigins } from "../engine/origins.js";
+import { assertOrigins } from "../engine/guard/origins.js";
 import type { DefaultData, Session } from "../engine/session.js";
 import type { SessionSource } from "../engine/sessions.js";
 import { CrossOriginError } from "../errors.js";

@@ -1,5 +1,5 @@
-import type { SeenClient } from "../engine/client-change.js";
 import type { CookieRejection, SessionEventName, SessionEvents } from "../engine/events.js";
+import type { SeenClient } from "../engine/guard/client-change.js";
 
 /** How serious an entry is, in the words of OWASP's logging vocabulary. */
 export type AuditLevel = "INFO" | "WARN" | "CRITICAL";

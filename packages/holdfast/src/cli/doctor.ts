@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { relative } from "node:path";
 import { setImmediate as nextTurn } from "node:timers/promises";
-import { askForExplanations, type ExplainingProcess } from "../engine/explain-socket.js";
+import { askForExplanations, type ExplainingProcess } from "../engine/explain/socket.js";
 import { MODULE_OPTIONS } from "./arguments.js";
 import { type Command, EXIT, type Invocation, text, UsageError } from "./command.js";
 import { askSite, siteAddress } from "./doctor/ask-site.js";

@@ -1,8 +1,8 @@
 import { randomBytes } from "node:crypto";
 import { createSessions } from "../engine/create-sessions.js";
+import { isSealed } from "../engine/encryption/sealed-store.js";
 import type { Engine } from "../engine/engine.js";
 import { behind } from "../engine/given.js";
-import { isSealed } from "../engine/sealed-store.js";
 import type { Sessions } from "../engine/sessions.js";
 import { StoreError } from "../errors.js";
 import type { Store } from "../stores/contract.js";

@@ -1,4 +1,4 @@
-import { isRevokeReason, type RevokeOptions } from "../engine/revocation.js";
+import { isRevokeReason, type RevokeOptions } from "../engine/users/revocation.js";
 import { StoreCorruptError } from "../errors.js";
 import { isSessionId } from "../token/token.js";
 import { STORE_OPTIONS, YES } from "./arguments.js";

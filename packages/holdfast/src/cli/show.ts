@@ -1,6 +1,6 @@
 import { type Destination, find } from "../engine/follow.js";
 import type { Tombstone } from "../engine/record.js";
-import { summarise } from "../engine/user-sessions.js";
+import { summarise } from "../engine/users/user-sessions.js";
 import { isSessionId } from "../token/token.js";
 import { STORE_OPTIONS } from "./arguments.js";
 import { type Command, EXIT, type Invocation, UsageError } from "./command.js";

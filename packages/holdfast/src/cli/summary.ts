@@ -1,5 +1,5 @@
-import type { ClientDescription } from "../engine/client.js";
-import type { SessionSummary } from "../engine/user-sessions.js";
+import type { ClientDescription } from "../engine/guard/client.js";
+import type { SessionSummary } from "../engine/users/user-sessions.js";
 
 /** A session as JSON tells of it. Times are ISO 8601 in UTC; what isn't known is null. */
 export interface SessionObject {

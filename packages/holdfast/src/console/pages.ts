@@ -1,5 +1,5 @@
-import type { StoredSessionSummary } from "../engine/all-sessions.js";
 import type { Authentication } from "../engine/authentication.js";
+import type { StoredSessionSummary } from "../engine/users/all-sessions.js";
 import { charts } from "./charts.js";
 import type { History } from "./history.js";
 import { type Html, html, named } from "./html.js";

@@ -1,10 +1,10 @@
 import { setImmediate as turn } from "node:timers/promises";
-import type { StoredSessionSummary } from "../engine/all-sessions.js";
 import type { Engine } from "../engine/engine.js";
 import { find } from "../engine/follow.js";
 import { isUserId } from "../engine/rotation.js";
 import { engineOf, type Sessions } from "../engine/sessions.js";
-import { summarise } from "../engine/user-sessions.js";
+import type { StoredSessionSummary } from "../engine/users/all-sessions.js";
+import { summarise } from "../engine/users/user-sessions.js";
 import { isSessionId } from "../token/token.js";
 import { warn } from "../warn.js";
 import type { History } from "./history.js";

@@ -2,12 +2,12 @@ import { HeadersSentError, InvalidArgumentError, PayloadTooLargeError } from "..
 import type { Awaitable, StoreRecord } from "../stores/contract.js";
 import { newToken, sessionIdOf } from "../token/token.js";
 import { isPromise } from "./awaitable.js";
-import { describeClient } from "./client.js";
 import { type Codec, isPlainObject } from "./codec.js";
 import type { Engine } from "./engine.js";
 import type { DroppedWriteReason } from "./events.js";
 import { Flash } from "./flash.js";
 import { type LiveSession, rememberContents } from "./follow.js";
+import { describeClient } from "./guard/client.js";
 import { lifetimeOf } from "./lifetime.js";
 import { mergeData, replaceContents } from "./merge.js";
 import type { SessionReason } from "./reason.js";

@@ -4,9 +4,9 @@ import type { Verification } from "../token/keyring.js";
 import { SEAL_BYTES, type Sealer } from "../token/seal.js";
 import { sessionIdOf } from "../token/token.js";
 import { decodePayload, encodeTombstone, fixedRecord, type Tombstone } from "./record.js";
-import type { Revocations } from "./revocations.js";
 import type { EngineStore } from "./store-client.js";
 import type { Transport } from "./transport.js";
+import type { Revocations } from "./users/revocations.js";
 
 /**
  * Sessions that live in their cookie. The engine works with them as with any other: what a request's cookie holds is put

@@ -8,25 +8,28 @@ import { createKeyring, type Keyring } from "../token/keyring.js";
 import type { Secret } from "../token/secret.js";
 import type { SecretSource } from "../token/secret-source.js";
 import { inProduction, warn } from "../warn.js";
-import { type ClientChangeAnswer, type ClientChangeOptions, checkedClientChange } from "./client-change.js";
 import { type Codec, isPlainObject, jsonCodec } from "./codec.js";
 import { type CookieHeld, payloadRoom, RequestStore } from "./cookie-held.js";
-import { type CsrfOptions, checkedCsrf } from "./csrf.js";
-import { checkedEncrypt, type EncryptOptions, sealingOf } from "./encrypt.js";
-import { Endings } from "./endings.js";
+import { checkedEncrypt, type EncryptOptions, sealingOf } from "./encryption/encrypt.js";
+import { SealedStore } from "./encryption/sealed-store.js";
 import type { Engine } from "./engine.js";
 import { EventBus } from "./events.js";
-import { Explainer, explanationOutput } from "./explainer.js";
-import type { Explanation } from "./explanation.js";
+import { Explainer, explanationOutput } from "./explain/explainer.js";
+import type { Explanation } from "./explain/explanation.js";
 import { given } from "./given.js";
-import { checkedGuessLimit, type GuessLimitOptions } from "./guess-limit.js";
+import {
+  type ClientChangeAnswer,
+  type ClientChangeOptions,
+  checkedClientChange,
+} from "./guard/client-change.js";
+import { type CsrfOptions, checkedCsrf } from "./guard/csrf.js";
+import { checkedGuessLimit, type GuessLimitOptions } from "./guard/guess-limit.js";
 import { Lanes } from "./lanes.js";
 import { checkedRemember, type RememberOptions } from "./lifetime.js";
 import type { MergeStrategies, MergeStrategy } from "./merge.js";
 import type { Migration } from "./migration.js";
+import { Endings } from "./on-end.js";
 import { proxyTrust, type TrustProxy } from "./request.js";
-import { Revocations } from "./revocations.js";
-import { SealedStore } from "./sealed-store.js";
 import type { DefaultData } from "./session.js";
 import { CookieSessions, RevocableCookieSessions, Sessions } from "./sessions.js";
 import { StoreClient } from "./store-client.js";
@@ -37,6 +40,7 @@ import {
   type TransportOption,
   transportChoice,
 } from "./transport.js";
+import { Revocations } from "./users/revocations.js";
 
 /** The settings of `createSessions`. Durations are milliseconds, or text like "30m" and "12h". */
 export interface SessionsOptions<Data extends object> {

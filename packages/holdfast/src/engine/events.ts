@@ -2,9 +2,9 @@ import type { Channel } from "node:diagnostics_channel";
 import type { StoreError } from "../errors.js";
 import { shown } from "../shown.js";
 import { warn } from "../warn.js";
-import type { ClientChange, ClientChangeAnswer } from "./client-change.js";
-import type { CsrfRule } from "./csrf.js";
-import type { EndReason, RevokedBy } from "./revocation.js";
+import type { ClientChange, ClientChangeAnswer } from "./guard/client-change.js";
+import type { CsrfRule } from "./guard/csrf.js";
+import type { EndReason, RevokedBy } from "./users/revocation.js";
 
 /** Why a cookie was not taken for a session. */
 export type CookieRejection =

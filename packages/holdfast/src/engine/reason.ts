@@ -1,6 +1,6 @@
 import type { CookieRejection } from "./events.js";
 import type { Tombstone } from "./record.js";
-import { type EndReason, isEndReason } from "./revocation.js";
+import { type EndReason, isEndReason } from "./users/revocation.js";
 
 /** Why a request has a session, or hasn't got the one that its cookie names: for telling the user, and for finding faults. */
 export type SessionReason =

@@ -2,10 +2,10 @@ import type { StoreCorruptError } from "../errors.js";
 import type { StoreRecord } from "../stores/contract.js";
 import { isSessionId } from "../token/token.js";
 import { areMeans } from "./authentication.js";
-import type { ClientDescription } from "./client.js";
 import { isPlainObject } from "./codec.js";
 import type { FlashEntry } from "./flash.js";
-import type { EndReason } from "./revocation.js";
+import type { ClientDescription } from "./guard/client.js";
+import type { EndReason } from "./users/revocation.js";
 
 /**
  * The payload of a record: what the library keeps, as one line of JSON, a line feed, and the data as the codec wrote it.

@@ -6,9 +6,9 @@ import { endStored, tombstoneFor } from "./ending.js";
 import type { Engine } from "./engine.js";
 import type { Destination } from "./follow.js";
 import { lifetimeOf } from "./lifetime.js";
-import { Place } from "./limit.js";
 import { replaceContents } from "./merge.js";
 import type { Identity, SessionMeta, Tombstone } from "./record.js";
+import { Place } from "./users/limit.js";
 import { storeNew, swap } from "./write.js";
 
 /**

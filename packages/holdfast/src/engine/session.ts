@@ -11,17 +11,17 @@ import {
   elevationOf,
   type MeansOfAuthentication,
 } from "./authentication.js";
-import type { ClientDescription } from "./client.js";
 import { jsonCodec } from "./codec.js";
 import { touch } from "./commit.js";
-import { csrfTokenOf, isCsrfTokenOf } from "./csrf-token.js";
-import type { OnEndOptions, SessionEndListener } from "./endings.js";
 import { find } from "./follow.js";
-import { enforceLimit } from "./limit.js";
-import { lastSeen } from "./living-sessions.js";
+import type { ClientDescription } from "./guard/client.js";
+import { csrfTokenOf, isCsrfTokenOf } from "./guard/csrf-token.js";
+import type { OnEndOptions, SessionEndListener } from "./on-end.js";
 import type { SessionReason } from "./reason.js";
 import type { Identity } from "./record.js";
 import { end, login, rotate } from "./rotation.js";
+import { enforceLimit } from "./users/limit.js";
+import { lastSeen } from "./users/living-sessions.js";
 import { write } from "./write.js";
 
 /**

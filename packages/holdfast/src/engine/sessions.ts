@@ -1,19 +1,19 @@
 import { ConfigurationError } from "../errors.js";
 import type { Awaitable } from "../stores/contract.js";
 import { warn } from "../warn.js";
-import { AllSessions } from "./all-sessions.js";
+import { type ReencryptOptions, type ReencryptProgress, reencrypt } from "./encryption/reencrypt.js";
 import type { Engine } from "./engine.js";
 import type { SessionEventListener, SessionEventName } from "./events.js";
 import { Exchange } from "./exchange.js";
-import { offerExplanations } from "./explain-socket.js";
-import { explainedExchange } from "./explained-exchange.js";
-import type { Explanation } from "./explanation.js";
+import { explainedExchange } from "./explain/explained-exchange.js";
+import type { Explanation } from "./explain/explanation.js";
+import { offerExplanations } from "./explain/socket.js";
 import { BEHIND } from "./given.js";
-import { type ReencryptOptions, type ReencryptProgress, reencrypt } from "./reencrypt.js";
 import type { SessionRequest } from "./request.js";
-import { RevocableUser } from "./revocable-user.js";
 import type { DefaultData } from "./session.js";
-import { UserSessions } from "./user-sessions.js";
+import { AllSessions } from "./users/all-sessions.js";
+import { RevocableUser } from "./users/revocable-user.js";
+import { UserSessions } from "./users/user-sessions.js";
 
 /** What an adapter needs of the sessions. */
 export interface SessionSource<Data extends object = DefaultData> {

@@ -5,10 +5,10 @@ import type { ActiveSession } from "./active-session.js";
 import { arrive, type Candidate } from "./arrive.js";
 import type { Engine } from "./engine.js";
 import { contentsOf, follow } from "./follow.js";
-import { enforceLimit, Place } from "./limit.js";
 import { asked, isOldRefused, LONGEST, type OldContents, type OldSession } from "./migration.js";
 import { encodeTombstone, fixedRecord } from "./record.js";
 import { assertUserId, settle } from "./rotation.js";
+import { enforceLimit, Place } from "./users/limit.js";
 import { storeNew } from "./write.js";
 
 /**

@@ -1,6 +1,6 @@
 import type { Engine } from "../engine/engine.js";
-import { endLivingSessions, type LivingSession } from "../engine/living-sessions.js";
 import type { Identity } from "../engine/record.js";
+import { endLivingSessions, type LivingSession } from "../engine/users/living-sessions.js";
 import { Grants } from "./grants.js";
 import { Notes } from "./notes.js";
 

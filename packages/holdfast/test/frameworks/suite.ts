@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, it, vi } from "vitest";
-import type { Explanation } from "../../src/engine/explanation.js";
+import type { Explanation } from "../../src/engine/explain/explanation.js";
 import type { Answer, Browser } from "../support/browser.js";
 import { requestWith } from "../support/exchange.js";
 import { SECRET } from "../support/shop.js";

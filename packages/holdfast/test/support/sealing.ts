@@ -1,4 +1,4 @@
-import type { Sealing } from "../../src/engine/sealed-store.js";
+import type { Sealing } from "../../src/engine/encryption/sealed-store.js";
 import { createKeyring } from "../../src/token/keyring.js";
 import type { Secret } from "../../src/token/secret.js";
 

@@ -1,7 +1,7 @@
 import { mkdtempSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { SealedStore } from "../../src/engine/sealed-store.js";
+import { SealedStore } from "../../src/engine/encryption/sealed-store.js";
 import { memoryStore } from "../../src/stores/memory.js";
 import { sqliteStore } from "../../src/stores/sqlite.js";
 import { sealingWith } from "./sealing.js";
