@@ -406,7 +406,8 @@ export class ActiveSession {
     this.#meta = { ...freshMeta(this.engine.clock()), old: keep === "all" ? this.#meta.old : undefined };
     this.#token = undefined;
     this.#id = undefined;
-    this.standing = "none";
+    // Whoever must not start a session may not do so after a logout or `reload` either.
+    if (this.standing !== "stale") this.standing = "none";
     this.wanted = false;
   }
 

@@ -1,9 +1,10 @@
-import { expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { finish, finishedCookie, requestWith } from "../../test/support/exchange.js";
 import { Clock, SECRET } from "../../test/support/shop.js";
 import { InvalidArgumentError } from "../errors.js";
 import { memoryStore } from "../stores/memory.js";
 import { createSessions } from "./create-sessions.js";
+import type { Session } from "./session.js";
 
 function open() {
   const clock = new Clock();
@@ -67,4 +68,58 @@ it("the identity and the end of a login stay through rotation and renewal, and g
   expect(last.session.expiresAt).toEqual(expiresAt);
   await last.session.login("ann");
   expect(last.session.identity).toBeUndefined();
+});
+
+describe("a request that must not start a session", () => {
+  const CROSS_SITE = { "sec-fetch-site": "cross-site" };
+  const post = (cookie: string | undefined, headers = {}) => ({
+    ...requestWith(cookie, headers),
+    method: "POST",
+  });
+  const steps: Array<[string, (session: Session<any>) => Promise<void>]> = [
+    ["a logout", (session) => session.logout()],
+    ["destroy", (session) => session.destroy()],
+    ["reload", (session) => session.reload()],
+  ];
+
+  it.each(steps)("starts none after %s either: of another site", async (_name, step) => {
+    const sessions = createSessions<any>({ secrets: [SECRET], store: memoryStore(), sweepInterval: false });
+    const form = await sessions.open(post(undefined, CROSS_SITE));
+    await step(form.session);
+    form.session.flash("notice", "Good bye");
+    form.session.data.planted = true;
+    expect(await finish(form)).not.toHaveProperty("set-cookie");
+    await sessions.close();
+  });
+
+  it.each(steps)(
+    "starts none after %s either: with a token that was replaced a moment ago",
+    async (_name, step) => {
+      const sessions = createSessions<any>({ secrets: [SECRET], store: memoryStore(), sweepInterval: false });
+      const first = await sessions.open(post(undefined));
+      first.session.data.cart = ["mug"];
+      const cookie = await finishedCookie(first);
+      const login = await sessions.open(post(cookie));
+      await login.session.login("ada");
+      const current = await finishedCookie(login);
+      const late = await sessions.open(post(cookie));
+      await step(late.session);
+      late.session.flash("notice", "Good bye");
+      expect(await finish(late)).not.toHaveProperty("set-cookie");
+      expect((await sessions.open(requestWith(current))).session.userId).toBe("ada");
+      await sessions.close();
+    },
+  );
+
+  it("may log in, after a logout as well", async () => {
+    const sessions = createSessions<any>({ secrets: [SECRET], store: memoryStore(), sweepInterval: false });
+    const form = await sessions.open(post(undefined, CROSS_SITE));
+    await form.session.logout();
+    await form.session.login("ada");
+    form.session.data.seen = true;
+    const cookie = await finishedCookie(form);
+    const { session } = await sessions.open(requestWith(cookie));
+    expect(session).toMatchObject({ userId: "ada", data: { seen: true } });
+    await sessions.close();
+  });
 });
