@@ -111,6 +111,17 @@ describe("a request that must not start a session", () => {
     },
   );
 
+  it("clears nothing at the browser: the newer cookie would go with it", async () => {
+    const sessions = createSessions<any>({ secrets: [SECRET], store: memoryStore(), sweepInterval: false });
+    const form = await sessions.open(post(undefined, CROSS_SITE));
+    await form.session.logout({ clearSiteData: true });
+    expect(await finish(form)).not.toHaveProperty("clear-site-data");
+    const usual = await sessions.open(post(undefined));
+    await usual.session.logout({ clearSiteData: true });
+    expect(await finish(usual)).toHaveProperty("clear-site-data");
+    await sessions.close();
+  });
+
   it("may log in, after a logout as well", async () => {
     const sessions = createSessions<any>({ secrets: [SECRET], store: memoryStore(), sweepInterval: false });
     const form = await sessions.open(post(undefined, CROSS_SITE));

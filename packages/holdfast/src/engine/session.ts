@@ -201,7 +201,8 @@ export class Session<Data extends object = DefaultData> {
   async logout(options: LogoutOptions = {}): Promise<void> {
     const active = this.#active;
     await active.exclusively(() => end(active, "logout"));
-    active.clearSiteData = clearSiteData(options.clearSiteData);
+    // Among the cookies would be the newer one, or the one that another site's request came without.
+    if (active.standing !== "stale") active.clearSiteData = clearSiteData(options.clearSiteData);
   }
 
   /** The same as `logout`, for a session that may have no user. */
