@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { finish, finishedCookie, requestWith } from "../../test/support/exchange.js";
 import { Clock, SECRET } from "../../test/support/shop.js";
-import { InvalidArgumentError } from "../errors.js";
+import { InvalidArgumentError, TooManySessionsError } from "../errors.js";
 import { memoryStore } from "../stores/memory.js";
 import { createSessions } from "./create-sessions.js";
 import type { Session } from "./session.js";
@@ -119,6 +119,22 @@ describe("a request that must not start a session", () => {
     const usual = await sessions.open(post(undefined));
     await usual.session.logout({ clearSiteData: true });
     expect(await finish(usual)).toHaveProperty("clear-site-data");
+    await sessions.close();
+  });
+
+  it("starts none after a login that was refused", async () => {
+    const sessions = createSessions<any>({
+      secrets: [SECRET],
+      store: memoryStore(),
+      sweepInterval: false,
+      maxSessionsPerUser: 1,
+      atSessionLimit: "refuse",
+    });
+    await (await sessions.open(post(undefined))).session.login("mallory");
+    const form = await sessions.open(post(undefined, CROSS_SITE));
+    await expect(form.session.login("mallory")).rejects.toThrow(TooManySessionsError);
+    form.session.flash("error", "Too many sessions");
+    expect(await finish(form)).not.toHaveProperty("set-cookie");
     await sessions.close();
   });
 

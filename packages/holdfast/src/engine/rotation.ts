@@ -42,7 +42,6 @@ export async function login(active: ActiveSession, userId: string, terms: LoginT
   const meta = loginMeta(engine, terms);
   active.assertInTime("session.login()");
   if (active.userId !== undefined && active.userId !== userId) throw new UserMismatchError();
-  if (active.standing === "stale") active.standing = "none";
   if (keep !== undefined) {
     const kept = Object.entries(active.data).filter(([key]) => keep.includes(key));
     replaceContents(active.data, Object.fromEntries(kept));
