@@ -1,8 +1,12 @@
 import { STORE_OPTIONS } from "./arguments.js";
-import { type Command, EXIT } from "./command.js";
+import { type Command, EXIT, FailureError } from "./command.js";
+import { askStore } from "./doctor/ask-store.js";
 import { withSessions } from "./open.js";
 import { Progress } from "./progress.js";
-import { counted } from "./wording.js";
+import { counted, span } from "./wording.js";
+
+/** Milliseconds that the clock of this machine may be ahead, which is not one of the application's servers. */
+const MOST_AHEAD = 60_000;
 
 export const sweep: Command = {
   name: "sweep",
@@ -16,6 +20,11 @@ export const sweep: Command = {
   run: (invocation) =>
     withSessions(invocation, async ({ sessions, engine }) => {
       const { terminal } = invocation;
+      const { skew = 0 } = (await askStore(engine)) ?? {};
+      if (skew < -MOST_AHEAD)
+        throw new FailureError(
+          `This machine's clock is ${span(skew)} ahead of the store's, so living sessions would count as expired: set it right`,
+        );
       const progress = new Progress(terminal, "removing expired sessions");
       let removed: number;
       try {

@@ -455,6 +455,21 @@ describe("--config", () => {
     return file;
   }
 
+  it("sweeps nothing by a clock that is ahead of the store's: living sessions would count as expired", async () => {
+    const swept = (behind: number) =>
+      holdfast([
+        "sweep",
+        "--json",
+        "--config",
+        moduleOf(`export const sessions = createSessions({ secrets, store: {
+          ...memoryStore(), name: "custom", sweep: () => 7, inspect: () => ({ clock: Date.now() - ${behind} }) } })`),
+      ]);
+    expect(JSON.parse((await swept(30_000)).stdout)).toEqual({ removed: 7 });
+    const refused = await swept(2 * 3_600_000);
+    expect(refused).toMatchObject({ code: 3, stdout: "" });
+    expect(JSON.parse(refused.stderr).error.message).toContain("clock is 2h ahead");
+  });
+
   it("that fails with a location in its message: no password, and none in the stack", async () => {
     const file = moduleOf(`throw new Error("no answer of redis://user:hunter2@127.0.0.1:1");`);
     const { code, stderr } = await holdfast(["ls", "--config", file], { DEBUG: "holdfast" });
