@@ -109,6 +109,16 @@ describe("all sessions, for administration", () => {
     expect(await all()).toEqual([]);
   });
 
+  it("ends those of a server whose clock is ahead, too", async () => {
+    shop = await openShop(memoryStore());
+    const ada = shop.browser();
+    shop.clock.advance(5000);
+    await ada.post("/login/ada");
+    shop.clock.advance(-5000);
+    expect(await shop.sessions.ofEveryone().revokeAll()).toBe(1);
+    expect(JSON.parse((await ada.get("/session")).body).userId).toBeUndefined();
+  });
+
   it("says that a store without `scan` can't list", async () => {
     const { scan: _, ...store } = memoryStore();
     shop = await openShop(store);

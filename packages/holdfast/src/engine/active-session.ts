@@ -1,7 +1,7 @@
+import { isPromise } from "../awaitable.js";
 import { HeadersSentError, InvalidArgumentError, PayloadTooLargeError } from "../errors.js";
 import type { Awaitable, StoreRecord } from "../stores/contract.js";
 import { newToken, sessionIdOf } from "../token/token.js";
-import { isPromise } from "./awaitable.js";
 import { type Codec, isPlainObject } from "./codec.js";
 import type { Engine } from "./engine.js";
 import type { DroppedWriteReason } from "./events.js";

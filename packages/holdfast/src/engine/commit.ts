@@ -1,8 +1,8 @@
+import { after, isPromise } from "../awaitable.js";
 import { SessionGoneError } from "../errors.js";
 import type { Awaitable } from "../stores/contract.js";
 import { warn } from "../warn.js";
 import type { ActiveSession } from "./active-session.js";
-import { after, isPromise } from "./awaitable.js";
 import { renew } from "./rotation.js";
 import { reportDropped, write } from "./write.js";
 

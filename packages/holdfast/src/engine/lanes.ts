@@ -1,5 +1,5 @@
+import { isPromise } from "../awaitable.js";
 import type { Awaitable } from "../stores/contract.js";
-import { isPromise } from "./awaitable.js";
 
 /**
  * Lets the writers of one session in this process take turns. It is only a courtesy: correctness comes from the store's

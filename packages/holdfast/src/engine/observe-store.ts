@@ -1,5 +1,5 @@
+import { isPromise } from "../awaitable.js";
 import type { Awaitable } from "../stores/contract.js";
-import { isPromise } from "./awaitable.js";
 import type { EngineStore } from "./store-client.js";
 
 /** The calls to a store that can be observed. */

@@ -1,9 +1,9 @@
+import { after } from "../awaitable.js";
 import type { TooManyGuessesError } from "../errors.js";
 import type { Awaitable, StoreRecord } from "../stores/contract.js";
 import type { Verification } from "../token/keyring.js";
 import { ActiveSession } from "./active-session.js";
 import { arrive, type Candidate, reject } from "./arrive.js";
-import { after } from "./awaitable.js";
 import { RequestStore } from "./cookie-held.js";
 import type { Engine } from "./engine.js";
 import { contentsOf, follow, isExpired } from "./follow.js";

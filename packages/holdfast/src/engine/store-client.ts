@@ -1,3 +1,4 @@
+import { isPromise } from "../awaitable.js";
 import { StoreCorruptError, StoreError, StoreTimeoutError, UnsupportedError } from "../errors.js";
 import type {
   Awaitable,
@@ -8,7 +9,6 @@ import type {
   StoredSession,
   StoreRecord,
 } from "../stores/contract.js";
-import { isPromise } from "./awaitable.js";
 import type { EventBus } from "./events.js";
 import { recordFault } from "./record.js";
 

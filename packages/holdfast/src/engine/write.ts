@@ -1,7 +1,7 @@
+import { after, isPromise } from "../awaitable.js";
 import { ConflictError, InvalidArgumentError, SessionGoneError } from "../errors.js";
 import type { Awaitable, ReplaceResult, StoreRecord } from "../stores/contract.js";
 import type { ActiveSession, ChangesMeta, Composed } from "./active-session.js";
-import { after, isPromise } from "./awaitable.js";
 import type { StoredSessions } from "./engine.js";
 import type { DroppedWriteReason } from "./events.js";
 import { type Destination, find, follow, isExpired } from "./follow.js";

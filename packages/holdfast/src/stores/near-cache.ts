@@ -1,3 +1,4 @@
+import { isPromise } from "../awaitable.js";
 import { type Duration, milliseconds } from "../duration.js";
 import { ConfigurationError } from "../errors.js";
 import { shown } from "../shown.js";
@@ -247,10 +248,6 @@ function storedBy(answer: ReplaceResult, record: StoreRecord): StoreRecord | und
 /** About what a record takes: text at two bytes a unit at most, and some for the rest. */
 function sizeOf(record: StoreRecord): number {
   return record.payload.length * 2 + 200;
-}
-
-function isPromise<T>(value: Awaitable<T>): value is Promise<T> {
-  return typeof (value as { then?: unknown } | null | undefined)?.then === "function";
 }
 
 function limit(option: string, value: number): number {

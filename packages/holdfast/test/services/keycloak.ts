@@ -1,5 +1,5 @@
 import { execFile } from "node:child_process";
-import { existsSync, renameSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, renameSync, rmSync } from "node:fs";
 import { homedir } from "node:os";
 import { dirname, join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
@@ -108,9 +108,11 @@ async function fetchArchive(): Promise<string> {
     if (maven === undefined) throw new Error("there is no mvn to fetch it with");
     const part = `${home}.part`;
     rmSync(part, { recursive: true, force: true });
+    mkdirSync(part, { recursive: true });
     const artifact = `-Dartifact=org.keycloak:keycloak-quarkus-dist:${VERSION}:zip`;
     const unpack = ["-q", "-B", "dependency:unpack", artifact, `-DoutputDirectory=${part}`];
-    await run(maven, unpack, { timeout: 5 * 60_000 }).catch(({ killed, stdout, message }) => {
+    // Where it works it leaves notes of its own.
+    await run(maven, unpack, { cwd: part, timeout: 5 * 60_000 }).catch(({ killed, stdout, message }) => {
       const answer = killed ? "it took more than five minutes" : String(stdout || message).split("\n")[0];
       throw new Error(`Maven could not fetch it: ${answer}`);
     });

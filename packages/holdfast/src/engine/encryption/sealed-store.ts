@@ -1,3 +1,4 @@
+import { after } from "../../awaitable.js";
 import { BrokenSealError, NotSealedError, StoreCorruptError, UnknownKeyError } from "../../errors.js";
 import type {
   Awaitable,
@@ -10,7 +11,6 @@ import type {
 } from "../../stores/contract.js";
 import type { Keyring } from "../../token/keyring.js";
 import type { Sealer } from "../../token/seal.js";
-import { after } from "../awaitable.js";
 import { SEALED, unreadable } from "../record.js";
 
 /** How payloads are sealed. */

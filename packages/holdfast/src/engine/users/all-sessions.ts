@@ -63,7 +63,8 @@ export class AllSessions {
   }
 
   /**
-   * Ends every session that exists now, of all users and of nobody (OWASP ASVS 5.0, 7.4.5). The number ended.
+   * Ends every session that exists now, of all users and of nobody (OWASP ASVS 5.0, 7.4.5). The number ended. Who logs in
+   * while it works may have to do so again.
    * @throws InvalidArgumentError
    */
   async revokeAll(options?: RevokeOptions): Promise<number> {
@@ -75,7 +76,8 @@ export class AllSessions {
     for (let total = 0, look = 1; ; look++) {
       let ended = 0;
       for await (const { id, record, meta } of livingSessions(engine)) {
-        if (meta.createdAt > start) continue;
+        // The first look takes what it finds: a session of a server whose clock is ahead seems to begin later.
+        if (look > 1 && meta.createdAt > start) continue;
         if (await endLiving(engine, { id, record }, ending)) ended++;
       }
       if (ended === 0 && look > 1) return total;

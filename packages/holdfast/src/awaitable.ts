@@ -1,4 +1,4 @@
-import type { Awaitable } from "../stores/contract.js";
+import type { Awaitable } from "./stores/contract.js";
 
 /** Any thenable counts: drivers bring promises of their own. */
 export function isPromise<T>(value: Awaitable<T>): value is Promise<T> {
