@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { statSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import Database from "libsql";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { createSessions } from "../src/engine/create-sessions.js";
 import { sqliteStore } from "../src/stores/sqlite.js";
 import { finishedCookie, requestWith } from "./support/exchange.js";
@@ -110,6 +110,20 @@ describe("sqliteStore", () => {
     await expect(waiting).resolves.toBeDefined();
     await other.output;
     await sessions.close();
+  });
+
+  it("is opened while another process begins to write to the new file", () => {
+    const path = temporaryFile("sessions.db");
+    const other = new Database(path);
+    other.exec("BEGIN IMMEDIATE");
+    const wait = vi.spyOn(Atomics, "wait").mockImplementation(() => {
+      if (other.inTransaction) other.exec("COMMIT");
+      return "timed-out";
+    });
+    sqliteStore({ path }).close();
+    expect(wait).toHaveBeenCalledTimes(1);
+    wait.mockRestore();
+    other.close();
   });
 
   it("makes a file that only its owner can read", async () => {

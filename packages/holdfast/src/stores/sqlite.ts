@@ -37,6 +37,8 @@ export interface SqliteStoreOptions {
 const SCHEMA_VERSION = 1;
 /** Milliseconds that SQLite itself waits for another process's write, with this thread blocked. Then we wait asleep. */
 const BUSY_TIMEOUT = 20;
+/** Milliseconds that opening a file may wait for other processes that open it, too. */
+const SETUP_TIMEOUT = 5000;
 const SWEEP_BATCH = 200;
 
 /**
@@ -231,9 +233,23 @@ async function retryWhileBusy<T>(call: StoreCall, statement: () => T, busy: unkn
 /** For a database of our own only: these settings hold for the whole handle. */
 function configure(database: SqliteDatabase, durability: "normal" | "full"): void {
   // Setting up may meet other processes that do the same, so until that is done a long wait is right.
-  database.exec("PRAGMA busy_timeout = 5000");
-  database.exec("PRAGMA journal_mode = WAL");
+  database.exec(`PRAGMA busy_timeout = ${SETUP_TIMEOUT}`);
+  useWriteAheadLog(database);
   database.exec(`PRAGMA synchronous = ${durability === "full" ? "FULL" : "NORMAL"}`);
+}
+
+/** SQLite waits for who reads or writes a file whose journal is to be another, but not for who has just begun to. */
+function useWriteAheadLog(database: SqliteDatabase): void {
+  for (const end = Date.now() + SETUP_TIMEOUT; ; ) {
+    try {
+      database.exec("PRAGMA journal_mode = WAL");
+      return;
+    } catch (error) {
+      if (!isBusy(error) || Date.now() >= end) throw error;
+    }
+    // Nothing else runs yet: a store is opened at start-up.
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 10);
+  }
 }
 
 /** Brings the table to this version's schema. The table's own version is kept beside it, so the file may hold other things. */
