@@ -182,7 +182,7 @@ export function createSessions<Data extends object = DefaultData>(
   if (typeof options !== "object" || options === null)
     throw new ConfigurationError("options", "expected an object");
   rejectUnknown(options);
-  const { store, codec = jsonCodec, clock = Date.now, initial = () => ({}), merge = {} } = options;
+  const { store, codec = jsonCodec, clock = Date.now, initial, merge = {} } = options;
   if (isCookieStore(store)) rejectServerOnly(options);
   else assertStore(store);
   assertCodec(codec);
@@ -425,7 +425,11 @@ function assertCodec(codec: unknown): void {
 }
 
 /** Tried once now, so that a mistake in it shows at start-up. */
-function initialText(codec: Codec, initial: () => object): () => string {
+function initialText(codec: Codec, initial: (() => object) | undefined): () => string {
+  if (initial === undefined) {
+    const empty = codec.encode({});
+    return () => empty;
+  }
   if (typeof initial !== "function")
     throw new ConfigurationError("initial", "expected a function that gives the data");
   const text = () => {
